@@ -1,0 +1,170 @@
+"""`prd-tui run`: the engine without a screen."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TextIO
+
+from app.status_text import clean
+from coordinator.api import EngineApi, Happened, Paths, PrdTuiError, open_engine, require_worker
+from coordinator.commands import HoldQueue, StopMode
+from coordinator.model import EngineSnapshot, PrdState, PrdView
+
+#: Seconds between two looks at the engine's history, and those it has to write down its end.
+LOOK, FAREWELL = 0.05, 10.0
+
+Printer = Callable[[Happened], None]
+
+_GOOD = frozenset({PrdState.COMPLETED, PrdState.MERGED, PrdState.NOTHING_LEFT})
+
+
+class Signals:
+    """INT and TERM stop every run, a second one at once; HUP is ignored. Handlers only ask the engine."""
+
+    def __init__(self, engine: EngineApi) -> None:
+        self._engine = engine
+        self.received = 0
+        self._count = 0
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._count += 1
+        self.received = self.received or number
+        self._engine.request_stop(StopMode.TERM if self._count == 1 else StopMode.KILL)
+
+
+def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
+    """Runs until nothing can run any more; returns the exit code. Raises PrdTuiError."""
+    _refuse_inside_worker(paths)
+    require_worker(paths)
+    only = _named(arguments.prds, paths)
+    overrides = {
+        "coordinator.max_prds": arguments.max_prds,
+        "coordinator.api_limit": arguments.api_limit,
+    }
+    engine = open_engine(
+        paths, overrides={key: value for key, value in overrides.items() if value is not None}, only=only
+    )
+    signals = Signals(engine)
+    engine.start()
+    if arguments.hold:
+        engine.submit(HoldQueue())
+    printer = _json_line if arguments.json else _plain_line
+    deadline = time.monotonic() + arguments.timeout if arguments.timeout else None
+    seen = _follow(engine, printer, watch=arguments.watch, deadline=deadline)
+    engine.join(FAREWELL)
+    _print_events(engine, seen, printer)
+    snapshot = engine.snapshot()
+    if not arguments.json:
+        _summary(snapshot, only)
+    if signals.received:
+        return 128 + signals.received
+    return _exit_code(snapshot, only)
+
+
+def _follow(engine: EngineApi, printer: Printer, *, watch: bool, deadline: float | None) -> int:
+    """Prints what happens until the engine has ended; asks it to when nothing is left to do."""
+    seen, asked = 0, False
+    while not engine.join(LOOK):
+        seen = _print_events(engine, seen, printer)
+        if asked:
+            continue
+        if deadline is not None and time.monotonic() > deadline:
+            print("prd-tui: the time is up, stopping everything", file=sys.stderr)
+            engine.request_stop(StopMode.TERM)
+            asked = True
+        elif not watch and engine.is_idle() and engine.snapshot().exhausted:
+            engine.request_stop(StopMode.DETACH)
+            asked = True
+    return seen
+
+
+def _refuse_inside_worker(paths: Paths) -> None:
+    run_id = os.environ.get("PRD_RUN_ID", "")
+    if run_id and any(paths.runs.glob(f"*/{run_id}/intent.json")):
+        raise PrdTuiError(
+            "This is inside a worker of this repository: start prd-tui from a shell of your own."
+        )
+
+
+def _named(names: list[str], paths: Paths) -> frozenset[str] | None:
+    """The PRDs named on the command line. Raises PrdTuiError with a suggestion for one that is not there."""
+    if not names:
+        return None
+    folders = [entry.name for entry in paths.active.iterdir()] if paths.active.is_dir() else []
+    for name in names:
+        if name not in folders:
+            close = difflib.get_close_matches(name, folders, n=1)
+            hint = f"did you mean {close[0]}?" if close else "prd-tui add puts one there."
+            raise PrdTuiError(f"{name} is no folder in prds/active: {hint}")
+    return frozenset(names)
+
+
+def _exit_code(snapshot: EngineSnapshot, only: frozenset[str] | None) -> int:
+    """0 when every PRD it was to run completed."""
+    return 0 if all(view.state in _GOOD for view in _asked_for(snapshot, only)) else 1
+
+
+def _asked_for(snapshot: EngineSnapshot, only: frozenset[str] | None) -> list[PrdView]:
+    return [view for view in snapshot.prds if only is None or view.prd_id in only]
+
+
+# -- printing --------------------------------------------------------------------------------------------
+
+
+def _print_events(engine: EngineApi, seen: int, printer: Printer) -> int:
+    page = engine.events_after(seen, 1000)
+    for event in page.events:
+        printer(event)
+    return page.next_seq
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """A reader that went away must not end the night."""
+    with contextlib.suppress(OSError):
+        print(text, file=stream, flush=True)
+
+
+def _plain_line(event: Happened) -> None:
+    moment = time.strftime("%H:%M:%S", time.localtime(event.at))
+    state = event.state.value if event.state else ""
+    words = [moment, event.prd_id or "prd-tui", state, event.text]
+    _write(clean("  ".join(word for word in words if word)), sys.stderr)
+
+
+def _json_line(event: Happened) -> None:
+    document = {
+        "seq": event.seq,
+        "at": event.at,
+        "prd_id": event.prd_id or None,
+        "state": event.state.value if event.state else None,
+        "text": event.text,
+    }
+    _write(json.dumps(document), sys.stdout)
+
+
+def _summary(snapshot: EngineSnapshot, only: frozenset[str] | None) -> None:
+    """One line per PRD on stdout: what became of it, where its work is, why it is not done."""
+    views = _asked_for(snapshot, only)
+    for hold in snapshot.queue.holds:
+        print(clean(f"held: {hold}"), file=sys.stderr)
+    for fault in snapshot.faults:
+        print(clean(f"fault: {fault}"), file=sys.stderr)
+    wide = max((len(view.prd_id) for view in views), default=0)
+    for view in sorted(views, key=lambda view: (view.state not in _GOOD, view.prd_id)):
+        branch = view.branch
+        if view.branch_asked and view.branch_asked != view.branch:
+            branch = f"{view.branch} (asked for {view.branch_asked})"
+        words = [view.prd_id.ljust(wide), view.state.value, branch, view.reason]
+        _write(clean("  ".join(word for word in words if word)), sys.stdout)

@@ -1,0 +1,171 @@
+"""The only door for a front end: what an engine can be asked, and how one is opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from coordinator.commands import Answer, Command, CommandId, Rejected, StopMode, StopPrds
+from coordinator.errors import PrdTuiError
+from coordinator.prd_folders import Checked, check, put_in
+from coordinator.git import Git, discover
+from coordinator.model import EngineSnapshot, PrdState
+from coordinator.paths import Paths
+from coordinator.settings_desk import SettingsDesk
+
+__all__ = [
+    "Answer",
+    "Checked",
+    "EngineApi",
+    "EventPage",
+    "Happened",
+    "LogChunk",
+    "Paths",
+    "PrdTuiError",
+    "SettingsDesk",
+    "check",
+    "discover",
+    "give_command",
+    "open_engine",
+    "put_in",
+    "require_worker",
+    "settings_desk",
+]
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One line of history. `seq` counts from 1 in this session; `at`: seconds since the epoch."""
+
+    seq: int
+    at: float
+    prd_id: str  # empty for what concerns the engine itself
+    state: PrdState | None
+    text: str
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """`gap`: older events had left the ring before they were read."""
+
+    events: tuple[Happened, ...]
+    next_seq: int
+    gap: bool
+
+
+@dataclass(frozen=True)
+class LogChunk:
+    """`data` begins at byte `offset` of a log that is `size` bytes long now."""
+
+    offset: int
+    data: bytes
+    size: int
+
+
+class EngineApi(Protocol):
+    def start(self) -> None:
+        """Takes the repository, recovers what was left, begins. Raises OwnedElsewhere, PrdTuiError."""
+        ...
+
+    def snapshot(self) -> EngineSnapshot:
+        """The present state; any thread, O(1)."""
+        ...
+
+    def events_after(self, seq: int, limit: int) -> EventPage:
+        """Up to `limit` events with a number above `seq`, oldest first."""
+        ...
+
+    def read_log(self, prd_id: str, offset: int, max_bytes: int) -> LogChunk:
+        """A part of a worker's log; a negative offset counts from its end."""
+        ...
+
+    def submit(self, command: Command) -> CommandId:
+        """Never blocks; the answer comes as an event and, for other processes, in the drop box."""
+        ...
+
+    def request_stop(self, mode: StopMode) -> None:
+        """Safe in a signal handler."""
+        ...
+
+    def join(self, timeout: float) -> bool:
+        """Waits up to `timeout` seconds for the engine's end."""
+        ...
+
+    def is_idle(self) -> bool:
+        """No event waits, no effect is in flight, everything is recorded."""
+        ...
+
+
+def open_engine(
+    paths: Paths, *, overrides: Mapping[str, Any] | None = None, only: Collection[str] | None = None
+) -> EngineApi:
+    """An engine for a repository, not started yet.
+
+    `overrides`: settings of the command line by dotted key. `only`: the PRDs that alone may start in this
+    session; ended ones among them are tried again. Raises ConfigError when the settings cannot be used.
+    """
+    from coordinator.engine import Engine
+
+    return Engine(paths, overrides=overrides or {}, only=only)
+
+
+def require_worker(paths: Paths) -> None:
+    """Raises ConfigError, or NoWorker when nothing says what is to do the work."""
+    from coordinator import config
+    from coordinator.worker_env import NoWorker
+
+    worker = config.load(paths, Git(paths)).settings.worker
+    if worker.preset:
+        raise NoWorker(f"worker.preset = {worker.preset!r} is not supported yet: set worker.command instead.")
+    if not worker.command:
+        raise NoWorker(
+            'No worker is chosen: prd-tui config set worker.command \'["./loop.sh", "{prd_json}"]\' names your loop script.'
+        )
+
+
+def settings_desk(paths: Paths) -> SettingsDesk:
+    return SettingsDesk(paths, Git(paths))
+
+
+def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> Answer:
+    """Hands a command to the owner and waits until it is done; without an owner carries it out here.
+
+    `answer_timeout`: seconds the owner has for its first answer; a stop may then take its grace and more.
+    Raises PrdTuiError when the owner does not answer.
+    """
+    from coordinator import config, unattended
+    from coordinator.dropbox import DropBox
+    from coordinator.locks import read_owner
+
+    settings = config.load(paths, Git(paths), refuse_unapproved=False).settings
+    grace = float(settings.coordinator.stop_grace)
+    lock = paths.locks / "coordinator.lock"
+    owner = read_owner(lock)
+    if owner is None or owner.kind == "command":
+        return unattended.execute(paths, command, grace=grace)
+    box = DropBox(paths.commands)
+    command_id = box.send(command)
+    accepted: Answer | None = None
+    deadline = time.monotonic() + answer_timeout
+    while time.monotonic() < deadline:
+        answer = box.answer_of(command_id)
+        if isinstance(answer, Rejected) or (answer is not None and answer.done):
+            box.forget(command_id)
+            return answer
+        if answer is not None and accepted is None:
+            accepted = answer
+            deadline = time.monotonic() + (grace + 30.0 if isinstance(command, StopPrds) else answer_timeout)
+        if read_owner(lock) is None and box.withdraw(command_id):
+            return unattended.execute(paths, command, grace=grace)
+        time.sleep(0.02)
+    if accepted is not None:
+        raise PrdTuiError(
+            "The coordinator took the command and is still at it: prd-tui status shows how far."
+        )
+    box.withdraw(command_id)
+    raise PrdTuiError(
+        f"The coordinator (process {owner.pid}) does not answer: see .claude-loop/coordinator/coordinator.log."
+    )

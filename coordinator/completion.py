@@ -1,0 +1,185 @@
+"""Filing verified work: steps that can each be repeated, so that a crash at any of them is finished later."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+from coordinator import prd_file
+from coordinator.clock import iso
+from coordinator.context import Context
+from coordinator.errors import PrdTuiError
+from coordinator.events import CompletionDelayed, RunCompleted, Verdict
+from coordinator.faultpoints import reach
+from coordinator.files import write_atomic
+from coordinator.jobs import inspect
+from coordinator.model import Run
+from coordinator.runs import Intent, Journal, read_intent, runs_of, tail
+from coordinator.verification import read_worked
+
+#: Bytes of the worker's log that go into the archive.
+LOG_KEPT = 1024 * 1024
+
+
+class Completer:
+    """Carries out `CompleteRun`; thread-safe, one thread per run."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def complete(self, run: Run, verdict: Verdict) -> None:
+        """Posts RunCompleted when every step is done. Raises PrdTuiError or OSError; repeat it later then."""
+        intent = read_intent(Path(run.run_dir))
+        if intent is None:
+            raise PrdTuiError(f"The record of run {run.run_id} is unreadable: look into {run.run_dir}.")
+        context, journal = self._context, Journal(run.run_dir)
+        steps: dict[str, Callable[[], None]] = {
+            "passes": lambda: self._write_passes(intent),
+            "progress": lambda: self._copy_progress(intent),
+            "move": lambda: self._move_folder(intent, journal),
+            "archive": lambda: self._archive(intent),
+            "metrics": lambda: self._log_metrics(intent, verdict),
+        }
+        for name, step in steps.items():
+            if not journal.step_done(name):
+                step()
+                journal.write("step", context.clock.now(), name=name)
+            reach(f"step-{name}")
+        if journal.last("completed") is None:
+            journal.write("completed", context.clock.now())
+        reach("run-closed")
+        context.post(RunCompleted(run.prd_id, run.run_id, context.clock.now()))
+
+    # -- the steps ------------------------------------------------------------------------------------
+
+    def _write_passes(self, intent: Intent) -> None:
+        """`passes` and `notes` of every story whose text is what was admitted go into the person's own file."""
+        folder = self._source(intent)
+        worked = {story.id: story for story in read_worked(intent).prd.stories}
+        try:
+            original = prd_file.read_bytes(folder)
+            present = {story.id: story for story in prd_file.parse(original).stories}
+        except prd_file.PrdInvalid as error:
+            self._context.log.warn(f"{intent.run.prd_id}: passes not written back, {error}")
+            return
+        results = {
+            story.id: prd_file.StoryResult(worked[story.id].passes, worked[story.id].notes or None)
+            for story in intent.frozen.stories
+            if story.id in worked and story.id in present and prd_file.same_text(story, present[story.id])
+        }
+        updated = prd_file.write_back(original, results)
+        if updated != original:
+            write_atomic(folder / "prd.json", updated)
+
+    def _source(self, intent: Intent) -> Path:
+        """The person's folder; made anew from the run's own copy when it is gone from `prds/active`."""
+        folder = self._context.paths.active / intent.run.prd_id
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / "prd.json", (Path(intent.run.run_dir) / "source.json").read_bytes())
+        return folder
+
+    def _copy_progress(self, intent: Intent) -> None:
+        """What the worker wrote down goes to the person; a version of their own is kept beside it."""
+        made = read_worked(intent).folder / "progress.txt"
+        if not made.is_file() or made.is_symlink():
+            return
+        target = self._source(intent) / "progress.txt"
+        text = made.read_bytes()
+        if target.is_file():
+            theirs = target.read_bytes()
+            if theirs == text:
+                return
+            if not text.startswith(theirs):
+                write_atomic(target.with_name(f"progress-before-{intent.run.run_id}.txt"), theirs)
+        write_atomic(target, text)
+
+    def _move_folder(self, intent: Intent, journal: Journal) -> None:
+        """`prds/active/<ID>` to `prds/completed/<ID>`; an older one of that name steps aside first."""
+        paths, prd_id = self._context.paths, intent.run.prd_id
+        source, target = paths.active / prd_id, paths.completed / prd_id
+        begun = journal.last("moving")
+        if begun is None:
+            journal.write("moving", self._context.clock.now(), inode=source.stat().st_ino)
+            begun = journal.last("moving") or {}
+        if target.is_dir() and target.stat().st_ino == begun.get("inode"):
+            return  # moved before a crash; what lies in active now is a new PRD
+        paths.completed.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            target.rename(_free(paths.completed / f"{prd_id}-{self._older_run(intent)}"))
+        shutil.move(source, target)
+
+    def _older_run(self, intent: Intent) -> str:
+        """The run that filed the folder which lies there now."""
+        older = [other.run.run_id for other in runs_of(self._context.paths, intent.run.prd_id)]
+        filed = [
+            run_id
+            for run_id in older
+            if run_id != intent.run.run_id
+            and Journal(self._context.paths.run_dir(intent.run.prd_id, run_id)).last("completed")
+        ]
+        return filed[-1] if filed else f"before-{intent.run.run_id}"
+
+    def _archive(self, intent: Intent) -> None:
+        run = intent.run
+        archives = self._context.paths.archives
+        archives.mkdir(parents=True, exist_ok=True)
+        target = archives / f"{run.prd_id}-{run.run_id}.tar.gz"
+        partial = target.with_name(f".{target.name}.tmp")
+        with tarfile.open(partial, "w:gz") as archive:
+            state = Path(run.worktree) / ".claude-loop"
+            if state.is_dir():
+                archive.add(state, "claude-loop", filter=_plain_files)
+            folder = self._context.paths.completed / run.prd_id
+            for name in ("prd.json", "progress.txt"):
+                if (folder / name).is_file():
+                    archive.add(folder / name, name, filter=_plain_files)
+            log = tail(Path(run.log), LOG_KEPT)
+            entry = tarfile.TarInfo("worker.log")
+            entry.size, entry.mtime = len(log), int(self._context.clock.now())
+            archive.addfile(entry, io.BytesIO(log))
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+
+    def _log_metrics(self, intent: Intent, verdict: Verdict) -> None:
+        run = intent.run
+        if self._context.metrics.has("prd_completed", run.run_id):
+            return
+        facts = inspect(Path(run.run_dir))
+        started = facts.start.started_at if facts.start else self._context.clock.now()
+        ended = facts.exit.ended_at if facts.exit else self._context.clock.now()
+        self._context.metrics.record(
+            "prd_completed",
+            run.prd_id,
+            run_id=run.run_id,
+            branch=run.branch,
+            duration_seconds=round(max(0.0, ended - started), 3),
+            stories_completed=verdict.progress.completed,
+            ungated=verdict.ungated,
+            ended_at=iso(ended),
+        )
+
+
+def delayed(run: Run, error: Exception) -> CompletionDelayed:
+    """What a person reads while a step is repeated."""
+    return CompletionDelayed(
+        run.prd_id, run.run_id, f"verified; filing it failed and is tried again: {error}"
+    )
+
+
+def _plain_files(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Files, folders and links: a pipe or a device would block the archive."""
+    return entry if entry.isreg() or entry.isdir() or entry.issym() else None
+
+
+def _free(path: Path) -> Path:
+    candidates = [path, *(path.with_name(f"{path.name}-{number}") for number in range(1, 1000))]
+    with contextlib.suppress(StopIteration):
+        return next(candidate for candidate in candidates if not candidate.exists())
+    raise PrdTuiError(f"{path} and a thousand names beside it are taken: tidy prds/completed.")

@@ -1,0 +1,32 @@
+"""What every effect needs: the collaborators of one engine, wired once in `engine.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from coordinator.clock import Clock
+from coordinator.config import Settings
+from coordinator.engine_log import EngineLog
+from coordinator.events import Event
+from coordinator.executor import Executor
+from coordinator.exits import ExitWatcher
+from coordinator.git import Git
+from coordinator.metrics import Metrics
+from coordinator.paths import Paths
+from coordinator.worktrees import Worktrees
+
+
+@dataclass(frozen=True)
+class Context:
+    paths: Paths
+    clock: Clock
+    git: Git
+    worktrees: Worktrees
+    executor: Executor
+    exits: ExitWatcher
+    metrics: Metrics
+    log: EngineLog
+    settings: Callable[[], Settings]
+    post: Callable[[Event], None]  # into the reducer's inbox
+    stop_wanted: Callable[[str], bool]  # a stop came for this PRD while it starts

@@ -1,0 +1,82 @@
+"""What the engine wants done in the world. Frozen; `performer.py` carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coordinator.commands import Answer
+from coordinator.events import Verdict
+from coordinator.model import Exit, Prd, Run
+
+
+@dataclass(frozen=True)
+class StartRun:
+    """Prepare a worktree and start the worker. `base_on`: branch of the dependency it stands on, or ""."""
+
+    prd_id: str
+    prd: Prd
+    data: bytes
+    folder: str
+    arrival: float
+    slot: int
+    base_on: str
+    reserved: frozenset[str]  # branches that other PRDs use or ask for
+    previous: Run | None
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class WatchRun:
+    """Report the exit and the sweep of a run that lives or has ended."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class EndRun:
+    """Stop every process of the run. `by`: "command", or "shutdown", which the next start resumes."""
+
+    run: Run
+    by: str
+    grace: float
+
+
+@dataclass(frozen=True)
+class VerifyRun:
+    run: Run
+    exit: Exit | None
+
+
+@dataclass(frozen=True)
+class CompleteRun:
+    run: Run
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class ObserveDependencies:
+    """`branches`: the branch of each completed PRD that a queued one depends on ("" where it has none)."""
+
+    branches: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class LookAtFolders:
+    pass
+
+
+@dataclass(frozen=True)
+class AnswerCommand:
+    answer: Answer
+
+
+Effect = (
+    StartRun
+    | WatchRun
+    | EndRun
+    | VerifyRun
+    | CompleteRun
+    | ObserveDependencies
+    | LookAtFolders
+    | AnswerCommand
+)

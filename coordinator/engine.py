@@ -1,0 +1,323 @@
+"""The engine: one reducer thread that owns the state, and the threads that feed it and carry out its wishes."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from coordinator import entries
+from coordinator.api import EventPage, LogChunk
+from coordinator.clock import Clock, SystemClock
+from coordinator.commands import Answer, Command, CommandId, StopMode
+from coordinator.context import Context
+from coordinator.dropbox import DropBox
+from coordinator.effects import Effect
+from coordinator.engine_log import EngineLog
+from coordinator.errors import OwnedElsewhere
+from coordinator.events import CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
+from coordinator.executor import LocalExecutor
+from coordinator.exits import ExitWatcher
+from coordinator.git import Git
+from coordinator.history import History
+from coordinator.intake import Intake
+from coordinator.locks import OwnerLock, read_owner
+from coordinator.metrics import Metrics
+from coordinator.model import FAILED, EngineSnapshot, PrdState, Run
+from coordinator.paths import Paths
+from coordinator.performer import Performer
+from coordinator.progress import ProgressWatch
+from coordinator.recorder import Recorder, Transition
+from coordinator.recovery import Found, recover
+from coordinator.reducer import PERSON, reduce, requeued
+from coordinator.registry import Registry
+from coordinator.settings_watch import SettingsWatch
+from coordinator.state import EngineState, slots_used
+from coordinator.worktrees import Worktrees
+
+#: Seconds that verified work may still take to be filed once the engine was asked to end.
+FILING_GRACE = 10.0
+
+
+class Engine:
+    """`EngineApi` in this process."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        overrides: Mapping[str, Any],
+        only: Collection[str] | None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._paths = paths
+        self._clock = clock or SystemClock()
+        self._git = Git(paths)
+        self._only = frozenset(only) if only is not None else None
+        self._settings = SettingsWatch(paths, self._git, overrides, self._post)
+        self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._lock = OwnerLock(paths.locks / "coordinator.lock", "run")
+        self._history = History()
+        self._state = EngineState()
+        self._snapshot = EngineSnapshot()
+        self._faults: dict[str, str] = {}
+        self._shown_faults = self._faults
+        self._reducing = False
+        self._ended = threading.Event()
+        self._received: set[str] = set()
+        self._thread = threading.Thread(target=self._loop, name="reducer", daemon=True)
+
+    # -- the door -------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._own()
+        self._paths.logs.mkdir(parents=True, exist_ok=True)
+        self._paths.commands.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._git.ensure_excluded()
+        self._wire()
+        found = self._recover()
+        self._recorder.start(EngineState())
+        self._recorder.record(self._state, ())
+        self._publish()
+        self._thread.start()
+        for one in found:
+            self._perform(one.effects)
+        self._intake.look()
+        self._post(FirstLookTaken())
+        self._intake.start()
+        self._progress.start()
+        threading.Thread(target=self._housekeep, name="housekeeping", daemon=True).start()
+
+    def snapshot(self) -> EngineSnapshot:
+        return self._snapshot
+
+    def events_after(self, seq: int, limit: int) -> EventPage:
+        return self._history.after(seq, limit)
+
+    def read_log(self, prd_id: str, offset: int, max_bytes: int) -> LogChunk:
+        path = self._paths.worker_log(prd_id)
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                begin = max(0, size + offset) if offset < 0 else offset
+                file.seek(begin)
+                return LogChunk(begin, file.read(max_bytes), size)
+        except FileNotFoundError:
+            return LogChunk(0, b"", 0)
+
+    def submit(self, command: Command) -> CommandId:
+        command_id = CommandId(f"local-{time.monotonic_ns()}")
+        self._post(CommandReceived(command_id, command))
+        return command_id
+
+    def request_stop(self, mode: StopMode) -> None:
+        self._post(StopRequested(mode))
+
+    def join(self, timeout: float) -> bool:
+        return self._ended.wait(timeout)
+
+    def is_idle(self) -> bool:
+        quiet = self._inbox.empty() and not self._reducing
+        return quiet and self._performer.in_flight == 0 and self._recorder.idle
+
+    # -- beginning ------------------------------------------------------------------------------------
+
+    def _own(self) -> None:
+        """Waits a moment for a command that holds the repository briefly. Raises OwnedElsewhere."""
+        if self._lock.acquire(timeout=0.0):
+            return
+        owner = read_owner(self._paths.locks / "coordinator.lock")
+        if owner is not None and owner.kind == "command" and self._lock.acquire(timeout=5.0):
+            return
+        who = f" (process {owner.pid})" if owner else ""
+        raise OwnedElsewhere(
+            f"Another coordinator{who} runs this repository: prd-tui status shows its work, "
+            "prd-tui stop, retry, hold and release steer it."
+        )
+
+    def _wire(self) -> None:
+        paths, clock = self._paths, self._clock
+        self._log = EngineLog(paths.engine_log)
+        self._registry = Registry(paths, clock, warn=self._log.warn)
+        self._metrics = Metrics(paths.metrics, clock)
+        self._exits = ExitWatcher()
+        self._dropbox = DropBox(paths.commands)
+        settings = self._settings.current()
+        context = Context(
+            paths=paths,
+            clock=clock,
+            git=self._git,
+            worktrees=Worktrees(self._git, paths, paths.root / settings.worktree.root),
+            executor=LocalExecutor(),
+            exits=self._exits,
+            metrics=self._metrics,
+            log=self._log,
+            settings=self._settings.current,
+            post=self._post,
+            stop_wanted=self._stop_wanted,
+        )
+        self._context = context
+        self._recorder = Recorder(
+            self._registry,
+            self._metrics,
+            self._log,
+            root=str(paths.root),
+            session={"coordinator_pid": os.getpid(), "api_limit": settings.coordinator.api_limit},
+            answer=self._deliver,
+            fault=lambda sentence: self._fault("registry", sentence),
+        )
+        self._performer = Performer(context, answer=self._recorder.answer, look=lambda: self._intake.look())
+        self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)
+        self._progress = ProgressWatch(
+            self._running, self._post, lambda: float(self._settings.current().coordinator.refresh)
+        )
+
+    def _recover(self) -> list[Found]:
+        """The state that an earlier session left, and what has to go on. The same after any kind of end."""
+        settings = self._settings.current().coordinator
+        document = self._registry.update(lambda document: document.update(coordinator_pid=os.getpid()))
+        found = recover(self._paths, document, float(settings.stop_grace))
+        records = {one.record.prd_id: one.record for one in found}
+        now = self._clock.now()
+        for prd_id in self._only or ():
+            record = records.get(prd_id)
+            if record is not None and record.state in FAILED:
+                records[prd_id] = requeued(record, now)
+        live = [one.record.run.run_id for one in found if one.effects and one.record.run]
+        for line in self._context.worktrees.reclaim(live):
+            self._log.write(line)
+        person = document["holds"].get(PERSON)
+        self._state = EngineState(
+            max_prds=settings.max_prds,
+            max_retries=settings.max_retries,
+            stop_grace=float(settings.stop_grace),
+            records=records,
+            holds={PERSON: person} if person else {},
+            only=self._only,
+        )
+        self._log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
+        return found
+
+    # -- the reducer thread ---------------------------------------------------------------------------
+
+    def _post(self, event: Event) -> None:
+        self._inbox.put(event)
+
+    def _loop(self) -> None:
+        last_tick = self._clock.monotonic()
+        filing_since: float | None = None
+        while True:
+            try:
+                event: Event = self._inbox.get(timeout=1.0)
+            except queue.Empty:
+                event = TimePassed()
+            self._reducing = True
+            try:
+                self._reduce(event)
+                if self._clock.monotonic() - last_tick >= 1.0:
+                    last_tick = self._clock.monotonic()
+                    self._reduce(TimePassed())
+            except Exception as error:  # noqa: BLE001 - a fault of ours must be seen, and must not end the night
+                self._log.failure(f"reducing {type(event).__name__}", error)
+                self._fault("engine", f"the engine stumbled over {type(event).__name__}: see coordinator.log")
+            finally:
+                self._reducing = False
+            if self._state.ending is not None and slots_used(self._state) == 0:
+                filing_since = filing_since or self._clock.monotonic()
+            if self._may_end(filing_since):
+                break
+        self._close()
+
+    def _reduce(self, event: Event) -> None:
+        before, now = self._state, self._clock.now()
+        after, effects = reduce(before, event, now)
+        if after is not before:
+            self._state = after
+            transitions = _transitions(before, after, now)
+            self._history.add(transitions, before, after, now)
+        if after is not before or self._faults != self._shown_faults:
+            self._publish()
+        self._perform(effects)
+        if after is not before:
+            self._recorder.record(after, transitions)
+
+    def _perform(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            self._performer.perform(effect)
+
+    def _publish(self) -> None:
+        self._shown_faults = self._faults
+        faults = tuple(sentence for sentence in self._faults.values() if sentence)
+        self._snapshot = entries.snapshot(self._state, self._snapshot.version + 1, faults)
+
+    def _may_end(self, filing_since: float | None) -> bool:
+        """DETACH: now. Otherwise once no run holds a slot and what was verified is filed."""
+        if self._state.ending is None:
+            return False
+        if self._state.ending is StopMode.DETACH:
+            return True
+        if filing_since is None or slots_used(self._state):
+            return False
+        filing = any(record.state is PrdState.VERIFYING for record in self._state.records.values())
+        return not filing or self._clock.monotonic() - filing_since > FILING_GRACE
+
+    def _close(self) -> None:
+        self._performer.stop()
+        self._intake.stop()
+        self._progress.stop()
+        self._exits.stop()
+        self._recorder.stop(timeout=5.0)
+        self._log.write(f"coordinator {os.getpid()} ended")
+        self._lock.release()
+        self._ended.set()
+
+    # -- what the other threads ask -------------------------------------------------------------------
+
+    def _stop_wanted(self, prd_id: str) -> bool:
+        record = self._state.records.get(prd_id)
+        return record is not None and record.state is PrdState.STOPPING
+
+    def _running(self) -> list[Run]:
+        records = self._state.records.values()
+        return [record.run for record in records if record.state is PrdState.RUNNING and record.run]
+
+    def _take_commands(self) -> None:
+        for command_id, command in self._dropbox.take():
+            if command_id not in self._received:
+                self._received.add(command_id)
+                self._post(CommandReceived(command_id, command))
+
+    def _deliver(self, answer: Answer) -> None:
+        self._history.answered(answer, self._clock.now())
+        if not answer.command_id.startswith("local-"):
+            self._dropbox.answer(answer)
+
+    def _fault(self, kind: str, sentence: str) -> None:
+        if self._faults.get(kind, "") != sentence:
+            self._faults = {**self._faults, kind: sentence}
+            if sentence:
+                self._log.warn(sentence)
+                self._history.say(sentence, self._clock.now())
+            self._post(TimePassed())  # the reducer publishes; nobody else touches the snapshot
+
+    def _housekeep(self) -> None:
+        while not self._ended.wait(1.0):
+            try:
+                self._settings.look()
+                self._fault("settings", self._settings.problem)
+                self._take_commands()
+                self._dropbox.tidy(self._clock.now())
+            except Exception as error:  # noqa: BLE001 - the next second tries again
+                self._log.failure("housekeeping", error)
+
+
+def _transitions(before: EngineState, after: EngineState, now: float) -> tuple[Transition, ...]:
+    found = []
+    for prd_id, record in after.records.items():
+        old = before.records.get(prd_id)
+        if old is None or old.state is not record.state:
+            found.append(Transition(record, old.state if old else None, now))
+    return tuple(found)

@@ -1,0 +1,148 @@
+"""A PRD's record as registry entry, row and metrics line: one direction each, all pure."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from coordinator.clock import iso
+from coordinator.model import (
+    ACTIVE,
+    COMPLETED,
+    FAILED,
+    QUEUED,
+    EngineSnapshot,
+    PrdState,
+    PrdView,
+    QueueView,
+)
+from coordinator.scheduler import nothing_can_run, queue
+from coordinator.state import EngineState, Record, slots_used
+
+Document = dict[str, Any]
+
+#: The lifecycle events of `metrics.jsonl` by the state that was reached; others are `prd_<state>`.
+_EVENT_NAMES = {PrdState.RUNNING: "prd_started", PrdState.NOTHING_LEFT: "prd_nothing_left"}
+
+
+def registry_kind(state: PrdState) -> str | None:
+    """The registry list an entry of this state lives in; None: it is not stored."""
+    for kind, states in (
+        ("active", ACTIVE),
+        ("queued", QUEUED),
+        ("completed", COMPLETED),
+        ("failed", FAILED),
+    ):
+        if state in states:
+            return kind
+    return None
+
+
+def registry_entry(record: Record, root: str) -> Document:
+    """The entry of a stored PRD; paths are relative to the checkout where they lie in it."""
+    entry: Document = {
+        "prd_id": record.prd_id,
+        "status": record.state.value,
+        "reason": record.reason,
+        "prd_path": f"prds/active/{record.prd_id}",
+        "progress": {"completed": record.progress.completed, "total": record.progress.total},
+        "generation": record.generation,
+        "retries": record.retries,
+        "lost_before": record.lost_before,
+        "fresh": record.fresh,
+    }
+    run = record.run
+    if run is not None:
+        entry |= {
+            "run_id": run.run_id,
+            "run_dir": run.run_dir,
+            "branch": run.branch,
+            "branch_asked": run.branch_asked,
+            "worktree_path": _relative(run.worktree, root),
+        }
+    kind = registry_kind(record.state)
+    if kind == "active":
+        entry |= {
+            "pid": record.pid,
+            "started_at": iso(record.started_at or record.since),
+            "current_story": record.current_story,
+        }
+    elif kind == "queued":
+        entry |= {
+            "queued_at": iso(record.arrival),
+            "priority": record.priority if record.priority != float("inf") else 0,
+            "waiting_for": list(record.waiting_for),
+        }
+    elif kind == "completed":
+        entry |= {
+            "prd_path": f"prds/completed/{record.prd_id}",
+            "completed_at": iso(record.ended_at or record.since),
+            "duration_seconds": _duration(record),
+            "stories_completed": record.progress.completed,
+            "ungated": "ungated" in record.marks,
+        }
+    elif kind == "failed":
+        entry |= {
+            "failed_at": iso(record.since),
+            "error": record.reason,
+            "exit_code": record.exit.code if record.exit else None,
+            "exit_signal": record.exit.signal if record.exit else None,
+            "queued_at": iso(record.arrival),
+        }
+    return entry
+
+
+def _relative(path: str, root: str) -> str:
+    inside = os.path.relpath(path, root)
+    return path if inside.startswith("..") else inside
+
+
+def _duration(record: Record) -> float:
+    ended = record.exit.ended_at if record.exit else record.ended_at
+    return round(max(0.0, ended - record.started_at), 3) if record.started_at else 0.0
+
+
+def metrics_event(state: PrdState) -> str:
+    return _EVENT_NAMES.get(state, f"prd_{state.value}")
+
+
+def view(record: Record, position: int) -> PrdView:
+    """The row of one PRD. `position`: its place in the queue, 0 when it is not queued."""
+    prd, run = record.prd, record.run
+    return PrdView(
+        prd_id=record.prd_id,
+        state=record.state,
+        title=prd.title if prd else "",
+        priority=record.priority,
+        position=position,
+        progress=record.progress,
+        current_story=record.current_story,
+        reason=record.reason,
+        branch=run.branch if run else "",
+        branch_asked=run.branch_asked if run else "",
+        worktree=run.worktree if run else "",
+        run_id=run.run_id if run else "",
+        pid=record.pid,
+        queued_at=record.arrival,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        exit_code=record.exit.code if record.exit else None,
+        exit_signal=record.exit.signal if record.exit else None,
+        waiting_for=record.waiting_for,
+        marks=record.marks,
+        stories=prd.stories if prd else (),
+        warnings=tuple(str(warning) for warning in prd.warnings) if prd else (),
+    )
+
+
+def snapshot(state: EngineState, version: int, faults: tuple[str, ...]) -> EngineSnapshot:
+    order = tuple(record.prd_id for record in queue(state))
+    places = {prd_id: place for place, prd_id in enumerate(order, 1)}
+    return EngineSnapshot(
+        version=version,
+        prds=tuple(view(record, places.get(record.prd_id, 0)) for record in state.records.values()),
+        queue=QueueView(order, tuple(state.holds.values()), slots_used(state), state.max_prds),
+        owner_pid=os.getpid(),
+        faults=faults,
+        exhausted=nothing_can_run(state),
+    )

@@ -1,0 +1,205 @@
+"""What happened: the only things that change the engine's state. Past tense, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coordinator.commands import Command, StopMode
+from coordinator.model import Exit, Prd, Progress, Run
+
+
+@dataclass(frozen=True)
+class PrdEvent:
+    prd_id: str
+
+
+# -- folders ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FolderArriving(PrdEvent):
+    """A folder is there and not still yet."""
+
+
+@dataclass(frozen=True)
+class FolderAdmitted(PrdEvent):
+    """The folder is whole and valid. `data` is its prd.json as read; `arrived_at` seconds since the epoch."""
+
+    prd: Prd
+    data: bytes
+    arrived_at: float
+
+
+@dataclass(frozen=True)
+class FolderRefused(PrdEvent):
+    """The folder is still and its prd.json (or its name) cannot be used."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class FolderVanished(PrdEvent):
+    pass
+
+
+# -- runs ------------------------------------------------------------------------------------------------
+
+
+class Refusal(StrEnum):
+    """Why a run did not start, by what follows from it."""
+
+    HOLD = "hold"  # nothing of the kind can start: the queue holds, the PRD keeps its place
+    FAIL = "fail"  # this PRD cannot start
+    CANCELLED = "cancelled"  # a stop came first
+
+
+@dataclass(frozen=True)
+class RunEvent(PrdEvent):
+    run_id: str
+
+
+@dataclass(frozen=True)
+class RunPrepared(PrdEvent):
+    """The run is recorded: its intent is on disk."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class StartRefused(PrdEvent):
+    kind: Refusal
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerStarted(RunEvent):
+    pid: int
+    started_at: float
+
+
+@dataclass(frozen=True)
+class WorkerExited(RunEvent):
+    """`exit` is None when the worker is gone and no exit was recorded."""
+
+    exit: Exit | None
+
+
+@dataclass(frozen=True)
+class RunSwept(RunEvent):
+    """No process of the run is left, but for `survivors`, which may not be signalled."""
+
+    survivors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ProgressMade(RunEvent):
+    progress: Progress
+    current_story: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verification found. `reason`: one sentence. `ungated`: no gate looked at it."""
+
+    ok: bool
+    reason: str
+    progress: Progress = Progress()
+    ungated: bool = False
+
+
+@dataclass(frozen=True)
+class RunVerified(RunEvent):
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class RunCompleted(RunEvent):
+    """Every completion step is done."""
+
+    completed_at: float
+
+
+@dataclass(frozen=True)
+class CompletionDelayed(RunEvent):
+    """A completion step failed and is tried again."""
+
+    reason: str
+
+
+# -- the engine itself -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FirstLookTaken:
+    """Every folder that was there at the start has been reported."""
+
+
+@dataclass(frozen=True)
+class DependenciesObserved:
+    """`merged`: completed PRDs whose work is on the base. `contained`: (a, b) where b's branch holds a's.
+
+    `known`: every PRD looked at; one that is in `known` and not in `merged` still waits on its own branch.
+    """
+
+    known: frozenset[str]
+    merged: frozenset[str]
+    contained: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class HoldPlaced:
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class HoldLifted:
+    kind: str
+
+
+@dataclass(frozen=True)
+class SettingsChanged:
+    max_prds: int
+    max_retries: int
+    stop_grace: float
+
+
+@dataclass(frozen=True)
+class CommandReceived:
+    command_id: str
+    command: Command
+
+
+@dataclass(frozen=True)
+class StopRequested:
+    """The engine is asked to end."""
+
+    mode: StopMode
+
+
+@dataclass(frozen=True)
+class TimePassed:
+    """Once a second: what waits for a moment is looked at again."""
+
+
+@dataclass(frozen=True)
+class EffectFailed:
+    """An effect ended with an error nobody foresaw; `prd_id` is empty when it belongs to no PRD."""
+
+    prd_id: str
+    reason: str
+
+
+EngineEvent = (
+    FirstLookTaken
+    | DependenciesObserved
+    | HoldPlaced
+    | HoldLifted
+    | SettingsChanged
+    | CommandReceived
+    | StopRequested
+    | TimePassed
+    | EffectFailed
+)
+Event = PrdEvent | EngineEvent

@@ -1,0 +1,52 @@
+"""Names the dangerous moments, so that a test can make the program die exactly there.
+
+`PRD_TUI_FAULT=name` makes the process kill itself with SIGKILL when it reaches that point for the first time;
+`name:3` at the third time. Without the variable a point costs one dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+#: Every point, in the order in which one run passes them.
+POINTS = (
+    "intent-written",  # the run is recorded, nothing exists yet
+    "branch-created",  # the branch exists, its worktree does not
+    "worktree-added",  # the worktree is registered and empty
+    "worktree-filled",  # files are there, the mark is not
+    "filled-marked",
+    "keeper-spawned",  # the keeper lives, the coordinator has not read its record
+    "start-recorded",
+    "exit-seen",  # the worker's exit was read, nothing was decided
+    "swept-seen",
+    "set-aside",  # uncommitted work is on its salvage ref, the worktree is not clean yet
+    "litter-removed",
+    "gate-started",
+    "gates-passed",
+    "verdict-written",  # the verdict is in the journal
+    "step-passes",
+    "step-progress",
+    "step-move",
+    "step-archive",
+    "step-registry",
+    "step-metrics",
+    "run-closed",
+    "stop-wanted",  # the stop is in the journal, no signal was sent
+    "registry-replaced",
+)
+
+_hits: dict[str, int] = {}
+
+
+def reach(point: str) -> None:
+    """Dies here if a test asked for it."""
+    wanted = os.environ.get("PRD_TUI_FAULT")
+    if not wanted:
+        return
+    name, _, count = wanted.partition(":")
+    if name != point:
+        return
+    _hits[point] = _hits.get(point, 0) + 1
+    if _hits[point] == int(count or 1):
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,81 @@
+"""What happened in this session, as lines for people: a ring that any thread may read."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from coordinator.api import EventPage, Happened
+from coordinator.commands import Answer, Rejected
+from coordinator.model import PrdState
+from coordinator.recorder import Transition
+from coordinator.state import EngineState
+
+#: Events kept; a reader that falls further behind is told of the gap.
+RING = 5000
+
+
+class History:
+    def __init__(self) -> None:
+        self._ring: deque[Happened] = deque(maxlen=RING)
+        self._seq = 0
+        self._lock = threading.Lock()
+
+    def add(
+        self, transitions: tuple[Transition, ...], before: EngineState, after: EngineState, now: float
+    ) -> None:
+        """One line per transition, and one per hold placed or lifted."""
+        for transition in transitions:
+            record = transition.record
+            self._append(transition.at, record.prd_id, record.state, describe(transition))
+        for prd_id in before.records.keys() - after.records.keys():
+            self._append(now, prd_id, None, "its folder is gone from prds/active")
+        for prd_id, record in after.records.items():
+            old = before.records.get(prd_id)
+            if old is not None and old.state is record.state:
+                if old.progress != record.progress:
+                    done = f"{record.progress.completed} of {record.progress.total} stories pass"
+                    self._append(now, prd_id, record.state, done)
+                for mark in sorted(record.marks - old.marks):
+                    self._append(now, prd_id, record.state, mark)
+        for kind, why in after.holds.items():
+            if before.holds.get(kind) != why:
+                self.say(f"the queue holds: {why}", now)
+        if before.holds and not after.holds:
+            self.say("the queue runs", now)
+
+    def answered(self, answer: Answer, now: float) -> None:
+        if isinstance(answer, Rejected):
+            self.say(f"command refused: {answer.reason}", now)
+
+    def say(self, text: str, now: float) -> None:
+        """A line about the engine itself."""
+        self._append(now, "", None, text)
+
+    def _append(self, at: float, prd_id: str, state: PrdState | None, text: str) -> None:
+        with self._lock:
+            self._seq += 1
+            self._ring.append(Happened(self._seq, at, prd_id, state, text))
+
+    def after(self, seq: int, limit: int) -> EventPage:
+        """Up to `limit` events above `seq`. A first call with 0 starts at the oldest one kept."""
+        with self._lock:
+            oldest = self._ring[0].seq if self._ring else self._seq + 1
+            start = max(0, seq + 1 - oldest)
+            page = tuple(self._ring[index] for index in range(start, min(start + limit, len(self._ring))))
+        next_seq = page[-1].seq if page else max(seq, oldest - 1)
+        return EventPage(page, next_seq, gap=0 < seq < oldest - 1)
+
+
+def describe(transition: Transition) -> str:
+    """What a person reads when a PRD comes into a state."""
+    record, run = transition.record, transition.record.run
+    if record.state is PrdState.RUNNING and run is not None:
+        wished = f" (asked for {run.branch_asked})" if run.branch_asked != run.branch else ""
+        return f"worker {record.pid} on {run.branch}{wished}"
+    if record.state is PrdState.COMPLETED and run is not None:
+        gated = ", ungated" if "ungated" in record.marks else ""
+        return f"{record.progress.completed} stories on {run.branch}{gated}"
+    if record.state is PrdState.QUEUED and record.waiting_for:
+        return f"after {', '.join(record.waiting_for)}"
+    return record.reason

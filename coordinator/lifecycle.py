@@ -1,0 +1,297 @@
+"""One PRD's life: (record, event) → (record, effects). Pure; every move is in the table at the end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from coordinator.effects import CompleteRun, Effect, EndRun, VerifyRun
+from coordinator.events import (
+    CompletionDelayed,
+    FolderAdmitted,
+    FolderArriving,
+    FolderRefused,
+    FolderVanished,
+    PrdEvent,
+    ProgressMade,
+    Refusal,
+    RunCompleted,
+    RunEvent,
+    RunPrepared,
+    RunSwept,
+    RunVerified,
+    StartRefused,
+    WorkerExited,
+    WorkerStarted,
+)
+from coordinator.model import ACTIVE, COMPLETED, FAILED, QUEUED, Exit, PrdState, Progress
+from coordinator.state import Record
+
+#: Seconds before the first automatic retry; each further one waits twice as long, up to the cap.
+BACKOFF_FIRST, BACKOFF_CAP = 5.0, 300.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What of the settings a PRD's life depends on. `now`: seconds since the epoch."""
+
+    now: float
+    max_retries: int = 0
+    stop_grace: float = 30.0
+
+
+Outcome = tuple[Record, tuple[Effect, ...]]
+
+
+def exit_sentence(exit: Exit | None) -> str:
+    """How the worker ended, as the beginning of a sentence."""
+    if exit is None:
+        return "the worker vanished without a recorded exit"
+    if exit.signal is not None:
+        try:
+            name = signal.Signals(exit.signal).name
+        except ValueError:
+            name = f"signal {exit.signal}"
+        return f"the worker was killed by {name} (exit {exit.code})"
+    return f"the worker exited with {exit.code}"
+
+
+# -- folders ---------------------------------------------------------------------------------------------
+
+
+def _arrive(record: Record, event: FolderArriving, policy: Policy) -> Outcome:
+    return replace(record, state=PrdState.ARRIVING, reason="still being copied"), ()
+
+
+def _admit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
+    """A folder that nothing is known of yet, or whose last content was refused or needed nothing."""
+    record = _attach(record, event)
+    done = sum(story.passes for story in event.prd.stories)
+    record = replace(record, progress=Progress(done, len(event.prd.stories)))
+    if done == len(event.prd.stories):
+        return replace(record, state=PrdState.NOTHING_LEFT, reason="every story passes already"), ()
+    return replace(record, state=PrdState.QUEUED, arrival=record.arrival or event.arrived_at, reason=""), ()
+
+
+def _attach(record: Record, event: FolderAdmitted) -> Record:
+    return replace(record, prd=event.prd, data=event.data, marks=record.marks - {"source gone", "edited"})
+
+
+def _readmit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
+    """A queued or ended PRD: its present text counts at the next start."""
+    return _attach(record, event), ()
+
+
+def _edit_while_running(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
+    if record.prd is None or event.data == record.data:
+        return _attach(record, event), ()
+    return replace(_attach(record, event), marks=record.marks | {"edited"}), ()
+
+
+def _come_again(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
+    """The ID of a completed PRD: a new PRD, which keeps only the count of runs."""
+    fresh = Record(record.prd_id, record.folder, PrdState.ARRIVING, run=record.run, fresh=True)
+    return _admit(replace(fresh, arrival=policy.now), event, policy)
+
+
+def _refuse(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
+    return replace(record, state=PrdState.INVALID, reason=event.reason, prd=None, data=b""), ()
+
+
+def _refuse_while_running(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
+    return replace(record, marks=record.marks | {"edited"}), ()
+
+
+def _lose_source(record: Record, event: FolderVanished, policy: Policy) -> Outcome:
+    return replace(record, marks=record.marks | {"source gone"}), ()
+
+
+# -- runs ------------------------------------------------------------------------------------------------
+
+
+def _prepared(record: Record, event: RunPrepared, policy: Policy) -> Outcome:
+    return replace(record, run=event.run, fresh=False), ()
+
+
+def _start_refused(record: Record, event: StartRefused, policy: Policy) -> Outcome:
+    if event.kind is Refusal.CANCELLED or (event.kind is Refusal.HOLD and record.wanted):
+        return _stopped(record)
+    record = replace(record, slot=0)
+    if event.kind is Refusal.HOLD:
+        return replace(record, state=PrdState.QUEUED, reason=event.reason), ()
+    return _failed(record, event.reason, policy)
+
+
+def _started(record: Record, event: WorkerStarted, policy: Policy) -> Outcome:
+    record = replace(
+        record, pid=event.pid, started_at=event.started_at, exit=None, ended_at=0.0, swept=False, reason=""
+    )
+    if record.state is PrdState.STOPPING and record.run is not None:
+        return record, (EndRun(record.run, record.wanted, policy.stop_grace),)
+    return replace(record, state=PrdState.RUNNING), ()
+
+
+def _progressed(record: Record, event: ProgressMade, policy: Policy) -> Outcome:
+    return replace(record, progress=event.progress, current_story=event.current_story), ()
+
+
+def _exited(record: Record, event: WorkerExited, policy: Policy) -> Outcome:
+    ended_at = event.exit.ended_at if event.exit else policy.now
+    reason = exit_sentence(event.exit)
+    return replace(
+        record, state=PrdState.VERIFYING, exit=event.exit, ended_at=ended_at, reason=reason, current_story=""
+    ), ()
+
+
+def _exited_while_stopping(record: Record, event: WorkerExited, policy: Policy) -> Outcome:
+    ended_at = event.exit.ended_at if event.exit else policy.now
+    return replace(record, exit=event.exit, ended_at=ended_at), ()
+
+
+def _swept(record: Record, event: RunSwept, policy: Policy) -> Outcome:
+    """Nothing of the worker is left: now, and not before, its work can be judged."""
+    if record.run is None or record.swept:
+        return record, ()
+    return replace(record, swept=True), (VerifyRun(record.run, record.exit),)
+
+
+def _swept_while_stopping(record: Record, event: RunSwept, policy: Policy) -> Outcome:
+    record, effects = _stopped(replace(record, swept=True))
+    if event.survivors:
+        record = replace(record, reason=f"{record.reason}; may not be killed: {', '.join(event.survivors)}")
+    return record, effects
+
+
+def _stopped(record: Record) -> Outcome:
+    record = replace(record, slot=0, pid=0, current_story="")
+    if record.wanted == "shutdown":
+        return replace(
+            record,
+            state=PrdState.QUEUED,
+            wanted="",
+            reason="stopped by a shutdown, goes on at the next start",
+        ), ()
+    return replace(record, state=PrdState.STOPPED, wanted="", reason="stopped by command"), ()
+
+
+def _verified(record: Record, event: RunVerified, policy: Policy) -> Outcome:
+    verdict = event.verdict
+    record = replace(record, progress=verdict.progress, pid=0, current_story="")
+    run = record.run
+    if verdict.ok and run is not None:
+        marks = record.marks | {"ungated"} if verdict.ungated else record.marks
+        record = replace(record, slot=0, verified=True, wanted="", marks=marks, state=PrdState.VERIFYING)
+        return replace(record, reason="verified, filing it"), (CompleteRun(run, verdict),)
+    if record.wanted:
+        return _stopped(record)
+    record = replace(record, slot=0)
+    if record.exit is None:
+        return _was_lost(record, verdict.reason)
+    return _failed(record, verdict.reason, policy)
+
+
+def _was_lost(record: Record, reason: str) -> Outcome:
+    """A lost run is started once more; after a second one a person decides."""
+    if record.lost_before:
+        return replace(record, state=PrdState.LOST, reason=reason), ()
+    return replace(
+        record, state=PrdState.QUEUED, lost_before=True, reason="its worker was lost, starting once more"
+    ), ()
+
+
+def _failed(record: Record, reason: str, policy: Policy) -> Outcome:
+    record = replace(record, slot=0, wanted="", ended_at=record.ended_at or policy.now)
+    if record.retries < policy.max_retries:
+        wait = min(BACKOFF_FIRST * 2**record.retries, BACKOFF_CAP)
+        again = f"retry {record.retries + 1} of {policy.max_retries} in {wait:.0f} s: {reason}"
+        return replace(
+            record,
+            state=PrdState.QUEUED,
+            retries=record.retries + 1,
+            not_before=policy.now + wait,
+            reason=again,
+        ), ()
+    return replace(record, state=PrdState.FAILED, reason=reason), ()
+
+
+def _completed(record: Record, event: RunCompleted, policy: Policy) -> Outcome:
+    marks = record.marks - {"edited", "source gone"}
+    return replace(
+        record, state=PrdState.COMPLETED, verified=False, ended_at=event.completed_at, reason="", marks=marks
+    ), ()
+
+
+def _completion_delayed(record: Record, event: CompletionDelayed, policy: Policy) -> Outcome:
+    return replace(record, reason=event.reason), ()
+
+
+# -- the table -------------------------------------------------------------------------------------------
+
+_UNBORN = frozenset({PrdState.ARRIVING, PrdState.INVALID, PrdState.NOTHING_LEFT})
+_ENDED = FAILED | COMPLETED | {PrdState.DROPPED}
+
+_Handler = Callable[[Record, "PrdEvent", Policy], Outcome]
+
+
+def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
+    running = PrdState.RUNNING
+    table: dict[tuple[PrdState, type[PrdEvent]], object] = {
+        (PrdState.STARTING, RunPrepared): _prepared,
+        (PrdState.STOPPING, RunPrepared): _prepared,
+        (PrdState.STARTING, StartRefused): _start_refused,
+        (PrdState.STOPPING, StartRefused): _start_refused,
+        (PrdState.STARTING, WorkerStarted): _started,
+        (PrdState.STOPPING, WorkerStarted): _started,
+        (running, ProgressMade): _progressed,
+        (running, WorkerExited): _exited,
+        (PrdState.STOPPING, WorkerExited): _exited_while_stopping,
+        (PrdState.VERIFYING, RunSwept): _swept,
+        (PrdState.STOPPING, RunSwept): _swept_while_stopping,
+        (PrdState.VERIFYING, RunVerified): _verified,
+        (PrdState.STOPPING, RunVerified): _verified,
+        (PrdState.VERIFYING, RunCompleted): _completed,
+        (PrdState.VERIFYING, CompletionDelayed): _completion_delayed,
+    }
+    for state in _UNBORN:
+        table |= {
+            (state, FolderArriving): _arrive,
+            (state, FolderAdmitted): _admit,
+            (state, FolderRefused): _refuse,
+        }
+    for state in QUEUED:
+        table |= {(state, FolderAdmitted): _readmit, (state, FolderRefused): _refuse}
+    for state in ACTIVE:
+        table |= {
+            (state, FolderAdmitted): _edit_while_running,
+            (state, FolderRefused): _refuse_while_running,
+            (state, FolderVanished): _lose_source,
+        }
+    for state in FAILED:
+        table |= {
+            (state, FolderAdmitted): _readmit,
+            (state, FolderRefused): _refuse_while_running,
+            (state, FolderVanished): _lose_source,
+        }
+    for state in COMPLETED:
+        table |= {(state, FolderAdmitted): _come_again}
+    return table
+
+
+TABLE = _rows()
+
+
+def step(record: Record, event: PrdEvent, policy: Policy) -> Outcome:
+    """The next record and what is to be done. An event that means nothing in this state changes nothing.
+
+    Events of an older run of the same PRD mean nothing either.
+    """
+    if isinstance(event, RunEvent) and (record.run is None or record.run.run_id != event.run_id):
+        return record, ()
+    handler = TABLE.get((record.state, type(event)))
+    if handler is None:
+        return record, ()
+    after, effects = handler(record, event, policy)  # type: ignore[operator]
+    if after.state is not record.state:
+        after = replace(after, since=policy.now)
+    return after, effects

@@ -1,0 +1,175 @@
+"""What the engine knows, as frozen values. Nothing here does anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class PrdState(StrEnum):
+    """The states a PRD can be in; the values are the words people see."""
+
+    ARRIVING = "arriving"
+    INVALID = "invalid"
+    NOTHING_LEFT = "nothing left"  # every story passed before anything ran: a row, not a job
+    QUEUED = "queued"
+    BLOCKED = "blocked"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    WAITING = "waiting"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    VERIFYING = "verifying"
+    COMPLETED = "completed"
+    MERGING = "merging"
+    MERGED = "merged"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    LOST = "lost"
+    DROPPED = "dropped"
+
+
+#: Registry list in which entries of a state live. Arriving and invalid ones are not stored.
+ACTIVE = frozenset(
+    {
+        PrdState.STARTING,
+        PrdState.RUNNING,
+        PrdState.PAUSING,
+        PrdState.PAUSED,
+        PrdState.WAITING,
+        PrdState.STOPPING,
+        PrdState.VERIFYING,
+        PrdState.MERGING,
+    }
+)
+QUEUED = frozenset({PrdState.QUEUED, PrdState.BLOCKED})
+COMPLETED = frozenset({PrdState.COMPLETED, PrdState.MERGED})
+FAILED = frozenset({PrdState.FAILED, PrdState.STOPPED, PrdState.LOST, PrdState.CONFLICT})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong in a PRD file: where, what, and how to mend it. `line` counts from 1; 0: no line."""
+
+    line: int
+    message: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.message} — {self.mend}" if self.mend else self.message
+
+
+@dataclass(frozen=True)
+class Story:
+    id: str
+    title: str
+    passes: bool
+    description: str = ""
+    acceptance: tuple[str, ...] = ()
+    priority: float | None = None  # lower first; None: by position
+    depends_on: tuple[str, ...] = ()
+    notes: str = ""
+    verify: tuple[str, ...] = ()  # commands, each run by `sh -c`
+
+
+@dataclass(frozen=True)
+class Prd:
+    """One prd.json, read and normalised."""
+
+    project: str
+    title: str
+    description: str
+    branch_name: str | None
+    priority: float | None  # lower first; None: by arrival
+    depends_on: tuple[str, ...]
+    verify: tuple[str, ...]
+    stories: tuple[Story, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    completed: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a process ended. `code` is 128+n after signal n. `ended_at`: seconds since the epoch."""
+
+    code: int
+    signal: int | None
+    ended_at: float
+    cannot_start: str = ""  # why the command could not be started at all; empty if it was
+    timed_out: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One attempt at one PRD. Paths are absolute; `base_commit` is a full object id."""
+
+    prd_id: str
+    run_id: str
+    generation: int  # 1 for the first run of this PRD, then counting up
+    worktree: str
+    branch: str
+    branch_asked: str  # what prd.json asked for; differs from `branch` after a conflict
+    base_branch: str
+    base_commit: str
+    run_dir: str
+    log: str
+
+
+@dataclass(frozen=True)
+class PrdView:
+    """One row, as a front end sees it."""
+
+    prd_id: str
+    state: PrdState
+    title: str = ""
+    priority: float = 0.0
+    position: int = 0  # 1-based place in the queue; 0: not queued
+    progress: Progress = Progress()
+    current_story: str = ""
+    reason: str = ""  # one sentence: why it is in this state
+    branch: str = ""
+    branch_asked: str = ""
+    worktree: str = ""
+    run_id: str = ""
+    pid: int = 0
+    queued_at: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    exit_code: int | None = None
+    exit_signal: int | None = None
+    waiting_for: tuple[str, ...] = ()
+    marks: frozenset[str] = frozenset()  # "edited", "source gone", "ungated"
+    stories: tuple[Story, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """`holds`: why nothing new starts, a sentence each; empty when the queue runs."""
+
+    order: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    slots_used: int = 0
+    slots: int = 0
+
+
+@dataclass(frozen=True)
+class EngineSnapshot:
+    """All a front end needs, immutable; `version` grows with every change."""
+
+    version: int = 0
+    prds: tuple[PrdView, ...] = ()
+    queue: QueueView = field(default_factory=QueueView)
+    owner_pid: int = 0
+    faults: tuple[str, ...] = ()  # what is wrong with the engine itself, a sentence each
+    exhausted: bool = False  # nothing runs, arrives or could still start by itself
+
+    def prd(self, prd_id: str) -> PrdView | None:
+        return next((view for view in self.prds if view.prd_id == prd_id), None)

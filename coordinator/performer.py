@@ -1,0 +1,169 @@
+"""Carries effects out on daemon threads of its own; what comes of them goes to the inbox as events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from coordinator import processes
+from coordinator.commands import Answer
+from coordinator.completion import Completer, delayed
+from coordinator.context import Context
+from coordinator.effects import (
+    AnswerCommand,
+    CompleteRun,
+    Effect,
+    EndRun,
+    LookAtFolders,
+    ObserveDependencies,
+    StartRun,
+    VerifyRun,
+    WatchRun,
+)
+from coordinator.errors import PrdTuiError
+from coordinator.events import DependenciesObserved, EffectFailed
+from coordinator.faultpoints import reach
+from coordinator.launch import Launcher, watch
+from coordinator.model import Run
+from coordinator.runs import Journal
+from coordinator.verification import Verifier
+
+#: Seconds between tries of a completion step that failed (a full disk, a folder held by somebody).
+COMPLETION_RETRY = 5.0
+
+
+class Performer:
+    """One thread per effect in flight: a gate of half an hour must not keep another PRD from starting."""
+
+    def __init__(
+        self, context: Context, *, answer: Callable[[Answer], None], look: Callable[[], None]
+    ) -> None:
+        self._context = context
+        self._answer = answer
+        self._look = look
+        self._launcher = Launcher(context)
+        self._verifier = Verifier(context)
+        self._completer = Completer(context)
+        self._count = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+
+    @property
+    def in_flight(self) -> int:
+        with self._lock:
+            return self._count
+
+    def stop(self) -> None:
+        """Nothing waits any longer for another try; what is under way is left to the next start."""
+        self._ended.set()
+
+    def perform(self, effect: Effect) -> None:
+        """Returns at once."""
+        if isinstance(effect, AnswerCommand):
+            self._answer(effect.answer)
+            return
+        with self._lock:
+            self._count += 1
+        name = f"effect-{type(effect).__name__}"
+        threading.Thread(target=self._run, args=(effect,), name=name, daemon=True).start()
+
+    def _run(self, effect: Effect) -> None:
+        try:
+            self._carry_out(effect)
+        except Exception as error:  # noqa: BLE001 - one PRD's surprise must not end the engine
+            prd_id = _prd_of(effect)
+            self._context.log.failure(f"{type(effect).__name__} {prd_id}", error)
+            sentence = str(error) if isinstance(error, PrdTuiError) else f"{type(error).__name__}: {error}"
+            self._context.post(EffectFailed(prd_id, sentence))
+        finally:
+            with self._lock:
+                self._count -= 1
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case StartRun():
+                self._launcher.start(effect)
+            case WatchRun(run):
+                watch(self._context, run)
+            case EndRun(run, by, grace):
+                self._end(run, by, grace)
+            case VerifyRun(run, exit):
+                self._verifier.verify(run, exit)
+            case CompleteRun():
+                self._complete(effect)
+            case ObserveDependencies(branches):
+                self._observe(branches)
+            case LookAtFolders():
+                self._look()
+
+    def _end(self, run: Run, by: str, grace: float) -> None:
+        """The wish is on disk before the first signal, so that a crash in between ends in the same state."""
+        context = self._context
+        journal = Journal(run.run_dir)
+        journal.write("stop wanted", context.clock.now(), by=by)
+        reach("stop-wanted")
+        end_run(run, grace)
+        journal.write("stopped", context.clock.now(), by=by)
+
+    def _complete(self, effect: CompleteRun) -> None:
+        """Verified work is filed sooner or later: a step that fails is repeated for as long as the engine runs."""
+        while True:
+            try:
+                self._completer.complete(effect.run, effect.verdict)
+                return
+            except (PrdTuiError, OSError) as error:
+                self._context.log.failure(f"completing {effect.run.prd_id}", error)
+                self._context.post(delayed(effect.run, error))
+            if self._ended.wait(COMPLETION_RETRY):
+                return
+
+    def _observe(self, branches: tuple[tuple[str, str], ...]) -> None:
+        """Where completed PRDs stand: one whose branch is gone, or that has none, counts as on the base."""
+        context = self._context
+        git = context.git
+        base = context.settings().coordinator.base_branch or git.current_branch() or "HEAD"
+        tips: dict[str, str] = {}
+        known: set[str] = set()
+        merged: set[str] = set()
+        for name, branch in branches:
+            tip = git.head_commit(f"refs/heads/{branch}") if branch else None
+            if not branch and not (context.paths.completed / name).is_dir():
+                continue  # nowhere: the scheduler says so
+            known.add(name)
+            if tip is None or git.is_ancestor(tip, base):
+                merged.add(name)
+            else:
+                tips[name] = tip
+        contained = {
+            (one, other)
+            for one, tip in tips.items()
+            for other, other_tip in tips.items()
+            if one != other and git.is_ancestor(tip, other_tip)
+        }
+        context.post(DependenciesObserved(frozenset(known), frozenset(merged), frozenset(contained)))
+
+
+def end_run(run: Run, grace: float) -> tuple[str, ...]:
+    """Ends every process of a run, its gates' too; who could not be ended, one phrase each."""
+    worktree = Path(run.worktree)
+    left: list[str] = []
+    for job_dir in job_dirs(run):
+        left += [str(survivor) for survivor in processes.terminate(job_dir, worktree, grace)]
+    return tuple(left)
+
+
+def job_dirs(run: Run) -> list[Path]:
+    """The run's own job and its gates'."""
+    gates = Path(run.run_dir) / "gates"
+    return [Path(run.run_dir), *(sorted(gates.iterdir()) if gates.is_dir() else [])]
+
+
+def _prd_of(effect: Effect) -> str:
+    match effect:
+        case StartRun(prd_id=prd_id):
+            return prd_id
+        case WatchRun(run) | EndRun(run=run) | VerifyRun(run=run) | CompleteRun(run=run):
+            return run.prd_id
+        case _:
+            return ""

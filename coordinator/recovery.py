@@ -1,0 +1,172 @@
+"""What an earlier session left: the same look after a quit, a `kill -9` or a reboot.
+
+The run directories say what became of each run; the registry adds what only it knows: the order of the queue,
+holds, and that an ended PRD was queued again. Where the two disagree about a run, the run directory is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coordinator.clock import parse_iso
+from coordinator.effects import CompleteRun, Effect, EndRun, WatchRun
+from coordinator.jobs import JobFacts, JobStatus, inspect
+from coordinator.model import COMPLETED, FAILED, PrdState, Progress
+from coordinator.paths import Paths
+from coordinator.registry_entries import locate
+from coordinator.runs import Intent, Journal, recorded_prds, runs_of
+from coordinator.state import Record
+from coordinator.verification import verdict_of
+
+Document = dict[str, Any]
+Entries = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One PRD as it was left, and what has to go on."""
+
+    record: Record
+    effects: tuple[Effect, ...] = ()
+
+
+def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
+    """Every PRD that ever ran or stands in the registry."""
+    found: dict[str, Found] = {}
+    for prd_id in recorded_prds(paths):
+        history = runs_of(paths, prd_id)
+        if history:
+            facts = inspect(Path(history[-1].run.run_dir))
+            entries = Journal(history[-1].run.run_dir).entries()
+            located = locate(registry, prd_id)
+            found[prd_id] = recover_run(history[-1], facts, entries, located[1] if located else None, grace)
+    for entry in stored_entries(registry):
+        prd_id = entry["prd_id"]
+        if prd_id not in found:
+            found[prd_id] = Found(_without_run(entry))
+    return list(found.values())
+
+
+def recover_run(
+    intent: Intent, facts: JobFacts, journal: Entries, entry: Document | None, grace: float
+) -> Found:
+    """The newest run of a PRD. Pure."""
+    run = intent.run
+    wanted = _last(journal, "stop wanted")
+    verdict = _last(journal, "verdict")
+    record = Record(
+        prd_id=run.prd_id,
+        folder=run.prd_id,
+        state=PrdState.RUNNING,
+        arrival=intent.arrival,
+        run=run,
+        slot=intent.slot,
+        progress=Progress(0, len(intent.frozen.stories)),
+        pid=facts.start.worker.pid if facts.start else 0,
+        started_at=facts.start.started_at if facts.start else 0.0,
+        exit=facts.exit,
+        ended_at=facts.exit.ended_at if facts.exit else 0.0,
+    )
+    record = _with_entry(record, entry)
+    if _queued_after(entry, run.generation):
+        return Found(_change(record, PrdState.QUEUED, slot=0, pid=0))
+    if verdict is None and facts.status is JobStatus.NEW:
+        return Found(_never_started(record, wanted, entry))
+    if verdict is not None:
+        return _judged(record, verdict, bool(_last(journal, "completed")))
+    if wanted is None:
+        return Found(record, (WatchRun(run),))
+    by = str(wanted.get("by"))
+    if _last(journal, "stopped"):
+        if by == "shutdown":
+            return Found(_change(record, PrdState.QUEUED, slot=0, pid=0))
+        return Found(_change(record, PrdState.STOPPED, slot=0, pid=0, reason="stopped by command"))
+    stopping = _change(record, PrdState.STOPPING, wanted=by)
+    return Found(stopping, (WatchRun(run), EndRun(run, by, grace)))
+
+
+def _never_started(record: Record, wanted: Document | None, entry: Document | None) -> Record:
+    """A run that was recorded and got no worker: queued once more, unless it was refused or given up."""
+    record = _change(record, PrdState.QUEUED, slot=0, pid=0)
+    if wanted is not None and wanted.get("by") != "shutdown":
+        return _change(record, PrdState.STOPPED, reason="stopped by command")
+    if entry and entry.get("status") in _STORED and entry.get("generation") == record.generation:
+        return _change(record, PrdState(entry["status"]), reason=str(entry.get("reason", "")))
+    return record
+
+
+def _judged(record: Record, entry: Document, completed: bool) -> Found:
+    verdict = verdict_of(entry)
+    record = _change(record, record.state, progress=verdict.progress, pid=0, slot=0)
+    if verdict.ungated:
+        record = _change(record, record.state, marks=record.marks | {"ungated"})
+    if not verdict.ok:
+        lost = record.exit is None
+        if lost and not record.lost_before:
+            return Found(_change(record, PrdState.QUEUED, lost_before=True, reason=verdict.reason))
+        return Found(_change(record, PrdState.LOST if lost else PrdState.FAILED, reason=verdict.reason))
+    if completed:
+        return Found(_change(record, PrdState.COMPLETED))
+    filing = _change(record, PrdState.VERIFYING, verified=True, reason="verified, filing it")
+    return Found(filing, (CompleteRun(filing.run, verdict),) if filing.run else ())
+
+
+def _last(entries: Entries, what: str) -> Document | None:
+    return next((entry for entry in reversed(entries) if entry.get("what") == what), None)
+
+
+def _change(record: Record, state: PrdState, **more: Any) -> Record:
+    return replace(record, state=state, **more)
+
+
+def _queued_after(entry: Document | None, generation: int) -> bool:
+    """Whether the registry says that the PRD was queued again after its newest run had ended."""
+    return (
+        entry is not None
+        and entry.get("status") in (PrdState.QUEUED.value, PrdState.BLOCKED.value)
+        and entry.get("generation") == generation
+    )
+
+
+def _with_entry(record: Record, entry: Document | None) -> Record:
+    if entry is None:
+        return record
+    return _change(
+        record,
+        record.state,
+        arrival=_seconds(entry.get("queued_at")) or record.arrival,
+        retries=entry["retries"] if isinstance(entry.get("retries"), int) else 0,
+        lost_before=entry.get("lost_before") is True,
+        fresh=entry.get("fresh") is True,
+        since=_seconds(entry.get("failed_at") or entry.get("completed_at") or entry.get("queued_at")),
+    )
+
+
+def _without_run(entry: Document) -> Record:
+    """A PRD that the registry knows and that never ran, or whose run directory is gone."""
+    state = PrdState(entry["status"]) if entry.get("status") in _STORED else PrdState.QUEUED
+    record = Record(entry["prd_id"], entry["prd_id"], state, reason=str(entry.get("reason", "")))
+    return _with_entry(record, entry)
+
+
+_STORED = frozenset(state.value for state in (FAILED | COMPLETED))
+
+
+def stored_entries(registry: Document) -> Iterable[Document]:
+    active = registry.get("active_prds", {})
+    lists = [list(active.values()) if isinstance(active, Mapping) else []]
+    lists += [registry.get(name, []) for name in ("queued_prds", "completed_prds", "failed_prds")]
+    for entries in lists:
+        for entry in entries:
+            if isinstance(entry, dict) and isinstance(entry.get("prd_id"), str):
+                yield entry
+
+
+def _seconds(text: object) -> float:
+    try:
+        return parse_iso(text) if isinstance(text, str) else 0.0
+    except ValueError:
+        return 0.0

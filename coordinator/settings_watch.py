@@ -1,0 +1,75 @@
+"""The settings in force: read at the start, and again when a file of theirs changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from coordinator import config
+from coordinator.config import Settings
+from coordinator.errors import ConfigError, NotApproved
+from coordinator.events import Event, HoldLifted, HoldPlaced, SettingsChanged
+from coordinator.git import Git
+from coordinator.paths import Paths
+from coordinator.reducer import WORKER
+
+APPROVAL = "approval"  # the tracked settings changed and wait for a person's approval
+BROKEN = "settings"  # shown, not held: the last good settings stay in force
+
+
+class SettingsWatch:
+    """Raises ConfigError at construction; later a broken file keeps the last good settings and is reported."""
+
+    def __init__(
+        self, paths: Paths, git: Git, overrides: Mapping[str, Any], post: Callable[[Event], None]
+    ) -> None:
+        self._paths = paths
+        self._git = git
+        self._overrides = dict(overrides)
+        self._post = post
+        self._settings = config.load(paths, git, self._overrides).settings
+        self._stamps = self._look()
+        self.problem = ""
+
+    def current(self) -> Settings:
+        return self._settings
+
+    def look(self) -> None:
+        """Reads the files again if one of them changed."""
+        stamps = self._look()
+        if stamps == self._stamps:
+            return
+        self._stamps = stamps
+        try:
+            self._settings = config.load(self._paths, self._git, self._overrides).settings
+        except NotApproved as error:
+            self._post(HoldPlaced(APPROVAL, str(error)))
+            return
+        except ConfigError as error:
+            self.problem = str(error)
+            return
+        self.problem = ""
+        coordinator = self._settings.coordinator
+        self._post(HoldLifted(APPROVAL))
+        self._post(HoldLifted(WORKER))
+        self._post(
+            SettingsChanged(coordinator.max_prds, coordinator.max_retries, float(coordinator.stop_grace))
+        )
+
+    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+        files = (
+            config.user_config(),
+            self._paths.shared_config,
+            self._paths.local_config,
+            self._paths.approvals,
+        )
+        return tuple(_stamp(file) for file in files)
+
+
+def _stamp(file: Path | None) -> tuple[int, int, int] | None:
+    try:
+        status = file.stat() if file else None
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status else None

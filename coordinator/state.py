@@ -1,0 +1,86 @@
+"""The engine's state: frozen, changed only by the reducer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from coordinator.commands import StopMode
+from coordinator.model import ACTIVE, COMPLETED, Exit, Prd, PrdState, Progress, Run
+
+
+@dataclass(frozen=True)
+class Record:
+    """All the engine knows of one PRD. Times are seconds since the epoch."""
+
+    prd_id: str
+    folder: str
+    state: PrdState
+    prd: Prd | None = None  # as admitted last; None until the folder was seen in this session
+    data: bytes = b""  # prd.json as admitted last
+    arrival: float = 0.0
+    since: float = 0.0  # when it came into `state`
+    reason: str = ""
+    run: Run | None = None  # the newest one
+    slot: int = 0  # 1-based while it holds one
+    pid: int = 0
+    started_at: float = 0.0
+    exit: Exit | None = None
+    ended_at: float = 0.0
+    swept: bool = False
+    verified: bool = False  # a verdict is there: the slot is free again
+    wanted: str = ""  # "command" or "shutdown" once a stop was asked for
+    progress: Progress = Progress()
+    current_story: str = ""
+    retries: int = 0  # automatic ones used since a person last queued it
+    lost_before: bool = False
+    fresh: bool = False
+    not_before: float = 0.0
+    waiting_for: tuple[str, ...] = ()
+    marks: frozenset[str] = frozenset()
+
+    @property
+    def priority(self) -> float:
+        """Lower first; a PRD without one comes after every PRD that has one."""
+        if self.prd is None or self.prd.priority is None:
+            return float("inf")
+        return self.prd.priority
+
+    @property
+    def holds_slot(self) -> bool:
+        return self.state in ACTIVE and not self.verified
+
+    @property
+    def generation(self) -> int:
+        return self.run.generation if self.run else 0
+
+
+@dataclass(frozen=True)
+class EngineState:
+    max_prds: int = 3
+    max_retries: int = 0
+    stop_grace: float = 30.0
+    records: Mapping[str, Record] = field(default_factory=dict)
+    holds: Mapping[str, str] = field(default_factory=dict)  # kind → sentence
+    only: frozenset[str] | None = None  # the named PRDs, which alone may start in this session
+    ending: StopMode | None = None
+    looked: bool = False  # the first look at the folders is over
+    dependencies: Mapping[str, bool] = field(default_factory=dict)  # completed PRD → its work is on the base
+    contained: frozenset[tuple[str, str]] = frozenset()
+    open_stops: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # command id → PRDs not stopped yet
+
+    def with_record(self, record: Record) -> EngineState:
+        return replace(self, records={**self.records, record.prd_id: record})
+
+    def without_record(self, prd_id: str) -> EngineState:
+        return replace(self, records={key: value for key, value in self.records.items() if key != prd_id})
+
+
+def slots_used(state: EngineState) -> int:
+    return sum(record.holds_slot for record in state.records.values())
+
+
+def is_done(record: Record) -> bool:
+    return record.state in COMPLETED

@@ -1,0 +1,110 @@
+"""Commands for a repository that nobody owns: the same reducer, without its threads.
+
+The caller holds the repository for as long as the command takes, so that no coordinator starts meanwhile.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coordinator import prd_file
+from coordinator.clock import SystemClock
+from coordinator.commands import Accepted, Answer, Command, Rejected, RetryPrds, StopMode
+from coordinator.effects import AnswerCommand, Effect, EndRun
+from coordinator.errors import OwnedElsewhere
+from coordinator.events import CommandReceived, Event, FolderAdmitted, RunSwept, StopRequested, WorkerExited
+from coordinator.jobs import inspect
+from coordinator.locks import OwnerLock
+from coordinator.metrics import Metrics
+from coordinator.model import Run
+from coordinator.paths import Paths
+from coordinator.performer import end_run
+from coordinator.entries import metrics_event
+from coordinator.recorder import apply
+from coordinator.recovery import recover
+from coordinator.reducer import PERSON, reduce
+from coordinator.registry import Registry
+from coordinator.runs import Journal
+from coordinator.state import EngineState
+
+
+def execute(paths: Paths, command: Command, *, grace: float) -> Answer:
+    """Carries the command out and says what changed for the next start. Raises OwnedElsewhere, PrdTuiError."""
+    paths.locks.mkdir(parents=True, exist_ok=True)
+    lock = OwnerLock(paths.locks / "coordinator.lock", "command")
+    if not lock.acquire(timeout=5.0):
+        raise OwnedElsewhere("Another coordinator has just started: give the command again.")
+    try:
+        return _Session(paths, grace).execute(command)
+    finally:
+        lock.release()
+
+
+class _Session:
+    def __init__(self, paths: Paths, grace: float) -> None:
+        self._paths = paths
+        self._clock = SystemClock()
+        self._registry = Registry(paths, self._clock)
+        document = self._registry.read()
+        found = recover(paths, document, grace)
+        person = document["holds"].get(PERSON)
+        self._known = {one.record.prd_id: one.record for one in found}
+        self._state = EngineState(
+            stop_grace=grace,
+            max_prds=document["max_parallel_prds"],
+            records=self._known,
+            holds={PERSON: person} if person else {},
+        )
+        self._answers: list[Answer] = []
+
+    def execute(self, command: Command) -> Answer:
+        self._apply(StopRequested(StopMode.DETACH))  # nothing starts here
+        if isinstance(command, RetryPrds):
+            self._admit(command.prd_ids)
+        self._apply(CommandReceived("unattended", command))
+        before = self._known
+        self._registry.update(lambda document: apply(document, before, self._state, str(self._paths.root)))
+        self._note()
+        final = self._answers[-1]
+        if isinstance(final, Rejected):
+            return final
+        return Accepted(final.command_id, f"{final.message} (no coordinator runs: at the next start)", True)
+
+    def _apply(self, event: Event) -> None:
+        self._state, effects = reduce(self._state, event, self._clock.now())
+        for effect in effects:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case AnswerCommand(answer):
+                self._answers.append(answer)
+            case EndRun(run, by, grace):
+                self._end(run, by, grace)
+            case _:
+                return  # whatever else there is to do waits for a coordinator
+
+    def _end(self, run: Run, by: str, grace: float) -> None:
+        journal = Journal(run.run_dir)
+        journal.write("stop wanted", self._clock.now(), by=by)
+        survivors = end_run(run, grace)
+        journal.write("stopped", self._clock.now(), by=by)
+        self._apply(WorkerExited(run.prd_id, run.run_id, inspect(Path(run.run_dir)).exit))
+        self._apply(RunSwept(run.prd_id, run.run_id, survivors))
+
+    def _admit(self, prd_ids: tuple[str, ...]) -> None:
+        """A retry needs the folder to be there; its text is read again at the start."""
+        for prd_id in prd_ids:
+            folder = self._paths.active / prd_id
+            try:
+                data = prd_file.read_bytes(folder)
+                self._apply(FolderAdmitted(prd_id, prd_file.parse(data), data, self._clock.now()))
+            except prd_file.PrdInvalid:
+                continue
+
+    def _note(self) -> None:
+        metrics = Metrics(self._paths.metrics, self._clock)
+        for prd_id, record in self._state.records.items():
+            old = self._known.get(prd_id)
+            if old is None or old.state is not record.state:
+                metrics.record(metrics_event(record.state), prd_id, reason=record.reason)

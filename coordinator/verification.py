@@ -1,0 +1,226 @@
+"""Judging an ended run: from what is in its worktree and in git, never from what its worker said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from coordinator import prd_file, salvage
+from coordinator.context import Context
+from coordinator.errors import PrdTuiError
+from coordinator.events import RunVerified, Verdict
+from coordinator.faultpoints import reach
+from coordinator.git import Git
+from coordinator.gates import gate_commands, run_gate
+from coordinator.lifecycle import exit_sentence
+from coordinator.litter import has_substance, head_branch, take_out_litter
+from coordinator.model import Exit, Prd, Progress, Run
+from coordinator.runs import Intent, Journal, read_intent, runs_of, tail
+
+
+class _Unproven(Exception):
+    """The work does not hold; the message is the sentence a person reads."""
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What the worker left: its prd.json, and the folder it lies in."""
+
+    prd: Prd
+    folder: Path
+    progress: Progress
+
+
+class Verifier:
+    """Carries out `VerifyRun`; thread-safe, one thread per run."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def verify(self, run: Run, exit: Exit | None) -> None:
+        """Posts RunVerified; the verdict is in the run's journal before that."""
+        context = self._context
+        journal = Journal(run.run_dir)
+        stored = journal.last("verdict")
+        if stored is None:
+            verdict = self._judge(run, exit, journal)
+            stored = verdict_entry(verdict)
+            if not verdict.ok and context.stop_wanted(run.prd_id):
+                # Its gates were ended on request: that says nothing about the work.
+                context.post(RunVerified(run.prd_id, run.run_id, verdict))
+                return
+            journal.write("verdict", context.clock.now(), **stored)
+        reach("verdict-written")
+        context.post(RunVerified(run.prd_id, run.run_id, verdict_of(stored)))
+
+    def _judge(self, run: Run, exit: Exit | None, journal: Journal) -> Verdict:
+        intent = read_intent(Path(run.run_dir))
+        if intent is None:
+            return Verdict(False, f"the record of run {run.run_id} is unreadable: look into {run.run_dir}")
+        progress = Progress(0, len(intent.frozen.stories))
+        try:
+            self._check_place(run)
+            worked = read_worked(intent)
+            progress = worked.progress
+            self._check_stories(intent.frozen, worked, exit)
+            self._check_commits(run, progress)
+            ungated = self._check_gates(intent, journal)
+        except _Unproven as why:
+            put_back_what_was_set_aside(self._context, run.prd_id)
+            return Verdict(False, str(why), progress)
+        except PrdTuiError as error:
+            put_back_what_was_set_aside(self._context, run.prd_id)
+            return Verdict(False, f"verification could not be carried out: {error}", progress)
+        return Verdict(True, exit_sentence(exit), progress, ungated)
+
+    def _check_place(self, run: Run) -> None:
+        context, worktree = self._context, Path(run.worktree)
+        if not worktree.is_dir():
+            raise _Unproven(f"the worktree {worktree} is gone: retry makes it anew from {run.branch}")
+        if context.git.head_commit(f"refs/heads/{run.branch}") is None:
+            raise _Unproven(f"the branch {run.branch} is gone: its commits may still be in the reflog")
+        if not (worktree / ".git").is_file():
+            raise _Unproven(f"{worktree} is no worktree any more: its .git file is gone")
+        actual = head_branch(context.git, worktree)
+        if actual != run.branch:
+            where = f"branch {actual}" if actual else "no branch"
+            raise _Unproven(f"the worktree is on {where} instead of {run.branch}")
+
+    def _check_stories(self, frozen: Prd, worked: Worked, exit: Exit | None) -> None:
+        differences = prd_file.differences(frozen, worked.prd)
+        if differences:
+            raise _Unproven(differences[0] + _more(len(differences) - 1))
+        done, total = worked.progress.completed, worked.progress.total
+        if done < total:
+            how = exit_sentence(exit)
+            if done == 0:
+                raise _Unproven(f"{how} and none of {total} stories passes")
+            passing = {story.id for story in worked.prd.stories if story.passes}
+            left = [story.id for story in frozen.stories if story.id not in passing]
+            raise _Unproven(f"{how} with {done} of {total} stories passing; open: {_listed(left)}")
+
+    def _check_commits(self, run: Run, progress: Progress) -> None:
+        git = self._context.git
+        if has_substance(git, run.base_commit, run.branch):
+            return
+        claim = f"all {progress.total} stories are marked as passing"
+        if elsewhere := commits_elsewhere(git, Path(run.worktree), run.branch):
+            raise _Unproven(f"{claim}, but the worker committed on {elsewhere} instead of {run.branch}")
+        raise _Unproven(f"{claim}, but {run.branch} has no commit that changes anything")
+
+    def _check_gates(self, intent: Intent, journal: Journal) -> bool:
+        """Runs the gates on the committed state; True if there was none to run."""
+        context, run = self._context, intent.run
+        worktree = Path(run.worktree)
+        set_aside(context, run, journal)
+        take_out_litter(context.git, worktree, run.branch, run.base_commit)
+        commands = gate_commands(context.settings().coordinator.verify, intent.frozen)
+        for number, command in enumerate(commands, 1):
+            if context.stop_wanted(run.prd_id):
+                raise _Unproven("stopped while its gates ran")
+            result = run_gate(context, intent, number, command)
+            journal.write("gate", context.clock.now(), command=command, ok=result.ok)
+            if not result.ok:
+                last = result.output.strip().splitlines()[-1:]
+                raise _Unproven(result.sentence() + (f": {last[0]}" if last else ""))
+        reach("gates-passed")
+        return not commands
+
+
+def read_worked(intent: Intent) -> Worked:
+    """The worker's prd.json, from `prds/active` or, if it moved the folder itself, `prds/completed`."""
+    run = intent.run
+    places = [Path(run.worktree) / "prds" / place / run.prd_id for place in ("active", "completed")]
+    folder = next((place for place in places if (place / "prd.json").exists()), None)
+    if folder is None:
+        raise _Unproven("the worker deleted its prd.json")
+    try:
+        prd = prd_file.parse(prd_file.read_bytes(folder, limit=prd_file.WORKED_MAX_BYTES))
+    except prd_file.PrdInvalid as error:
+        raise _Unproven(f"the worker left an unreadable prd.json: {error}") from None
+    passing = {story.id for story in prd.stories if story.passes}
+    done = sum(story.id in passing for story in intent.frozen.stories)
+    return Worked(prd, folder, Progress(done, len(intent.frozen.stories)))
+
+
+def commits_elsewhere(git: Git, worktree: Path, branch: str) -> str:
+    """The branch, or the commit, that holds what was committed in the worktree but not on `branch`; or ""."""
+    seen = git.run("log", "-g", "--format=%H", "HEAD", "--", cwd=worktree, check=False)
+    for commit in dict.fromkeys(seen.text.split() if seen.returncode == 0 else ()):
+        if git.is_ancestor(commit, f"refs/heads/{branch}"):
+            continue
+        holders = git.run("for-each-ref", "--format=%(refname:short)", "--contains", commit, "refs/heads/")
+        names = holders.text.split()
+        return names[0] if names else f"no branch (commit {commit[:10]})"
+    return ""
+
+
+# -- uncommitted work ------------------------------------------------------------------------------------
+
+
+def set_aside(context: Context, run: Run, journal: Journal) -> None:
+    """Everything uncommitted goes onto a salvage ref; only then is the worktree cleaned."""
+    worktree = Path(run.worktree)
+    kept = salvage.set_aside(context.git, worktree, run.prd_id, run.run_id)
+    if kept is not None and journal.last("set aside") is None:
+        journal.write("set aside", context.clock.now(), ref=kept.ref)
+    kept = kept or salvage.held(context.git, run.prd_id, run.run_id)
+    for path in salvage.clean(context.git, worktree, kept):
+        context.log.warn(
+            f"{run.prd_id}: {path} in the worktree is a repository of its own and was left there"
+        )
+
+
+def put_back_what_was_set_aside(context: Context, prd_id: str) -> None:
+    """Gives a worktree its uncommitted work again; once, however often it is called."""
+    history = runs_of(context.paths, prd_id)
+    for intent in reversed(history):
+        journal = Journal(intent.run.run_dir)
+        entry = journal.last("set aside")
+        if entry is None:
+            continue
+        if journal.last("put back") is None and Path(intent.run.worktree).is_dir():
+            kept = salvage.held(context.git, prd_id, intent.run.run_id)
+            if kept is not None:
+                salvage.put_back(context.git, Path(intent.run.worktree), kept)
+            journal.write("put back", context.clock.now(), ref=entry.get("ref"))
+        return
+
+
+# -- verdicts on disk ------------------------------------------------------------------------------------
+
+
+def verdict_entry(verdict: Verdict) -> dict[str, object]:
+    return {
+        "ok": verdict.ok,
+        "reason": verdict.reason,
+        "completed": verdict.progress.completed,
+        "total": verdict.progress.total,
+        "ungated": verdict.ungated,
+    }
+
+
+def verdict_of(entry: dict[str, object]) -> Verdict:
+    completed, total = entry.get("completed"), entry.get("total")
+    return Verdict(
+        ok=entry.get("ok") is True,
+        reason=str(entry.get("reason", "")),
+        progress=Progress(
+            completed if isinstance(completed, int) else 0, total if isinstance(total, int) else 0
+        ),
+        ungated=entry.get("ungated") is True,
+    )
+
+
+def last_line(log: Path) -> str:
+    """The last line a worker printed, for a person who asks why it ended."""
+    lines = tail(log, 2048).decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _listed(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + _more(len(names) - most)
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""

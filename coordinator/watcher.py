@@ -1,0 +1,204 @@
+"""Looks at `prds/active` whenever there may be something new.
+
+Events of the file system are hints: they make a look happen sooner. What is decided rests on the look alone, and
+one happens every ten seconds without any event.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from coordinator.admission import Admission, Sighting
+from coordinator.clock import Clock, SystemClock
+
+#: Seconds between looks without an event: normally; while something is not there yet; without events at all.
+LOOK_EVERY: Final = 10.0
+LOOK_FOR_MISSING: Final = 1.0
+LOOK_WHEN_DEAF: Final = 1.5
+#: Seconds between attempts to hear events again.
+HEAR_AGAIN: Final = 60.0
+#: Seconds that are always left between two looks, and the share of the time that looking may take.
+LOOK_PAUSE: Final = 0.02
+LOOK_SHARE: Final = 0.25
+#: Folders that are listened to; edits in any further ones are found by looking. Each costs one inotify watch.
+MAX_FOLDERS: Final = 500
+#: Milliseconds: how long events are gathered, and how long one wait for them lasts.
+DEBOUNCE: Final = 50
+STEP: Final = 10
+LISTEN: Final = 250
+
+#: A directory and its inode: made anew, it has to be listened to anew.
+_Heard = tuple[str, int]
+
+
+class Watcher:
+    """Two daemon threads: one waits for events, the other looks and tells.
+
+    `emit` gets what changed, in order and never twice; if it raises, it gets the same again at the next look.
+    `hint` gets each of `directories` in which something may have happened. `warn` gets a sentence. All are called
+    from the threads of the watcher, `emit` also from `look_now`.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        directories: Iterable[Path],
+        *,
+        emit: Callable[[list[Sighting]], None],
+        hint: Callable[[Path], None],
+        warn: Callable[[str], None],
+        clock: Clock | None = None,
+    ) -> None:
+        self._admission = admission
+        self._directories = tuple(directories)
+        self._emit = emit
+        self._hint = hint
+        self._warn = warn
+        self._clock = clock or SystemClock()
+        self._looking = threading.Lock()  # an admission is for one thread at a time
+        self._untold: list[Sighting] = []
+        self._faults: set[str] = set()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._deaf_until = 0.0  # monotonic seconds; 0: events are heard
+        self._heard: frozenset[_Heard] = frozenset()
+        self._listen_anew = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begins with a look at once. May be called once."""
+        import watchfiles  # noqa: F401 - imported here, so that no thread is in the middle of an import at exit
+
+        self._heard = self._audible()
+        for name, work in (("look", self._look_on), ("listen", self._listen_on)):
+            thread = threading.Thread(target=work, name=f"prd-tui-{name}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends within half a second; nothing is told afterwards."""
+        self._stopping.set()
+        self._listen_anew.set()
+        self._wake.set()
+        deadline = self._clock.monotonic() + 0.5
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - self._clock.monotonic()))
+
+    def look_now(self) -> None:
+        """One full look in the caller's thread; what it found has been told when this returns."""
+        with self._looking:
+            try:
+                self._untold += self._admission.look(self._clock.now(), self._clock.monotonic())
+                self._faults.discard("look")
+            except OSError as error:
+                where = self._admission.active
+                self._fault("look", f"{where} cannot be read ({error.strerror}): make it readable.")
+            if self._untold and not self._stopping.is_set():
+                try:
+                    self._emit(self._untold)
+                    self._untold = []
+                    self._faults.discard("emit")
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next look has to happen
+                    self._fault(
+                        "emit",
+                        f"A change in prds/active could not be taken in ({error!r}): it is tried again.",
+                    )
+
+    # -- looking --------------------------------------------------------------------------------------------
+
+    def _look_on(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.clear()
+            began = self._clock.monotonic()
+            self.look_now()
+            if self._deaf_until:
+                self._hint_all()
+            self._listen_if_changed()
+            took = self._clock.monotonic() - began
+            self._stopping.wait(max(LOOK_PAUSE, took * (1 / LOOK_SHARE - 1)))
+            self._wake.wait(self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until the next look is due without an event."""
+        with self._looking:
+            due = self._admission.due_in(self._clock.now(), self._clock.monotonic())
+            untold = bool(self._untold)
+        pause = LOOK_WHEN_DEAF if self._deaf_until else LOOK_EVERY
+        if untold or len(self._heard) < len(self._directories) + 1:
+            pause = min(pause, LOOK_FOR_MISSING)
+        return pause if due is None else min(pause, max(0.0, due) + 0.001)
+
+    def _hint_all(self) -> None:
+        for directory in self._directories:
+            self._tell_hint(directory)
+
+    def _tell_hint(self, directory: Path) -> None:
+        try:
+            self._hint(directory)
+            self._faults.discard("hint")
+        except Exception as error:  # noqa: BLE001 - the next hint has to come
+            self._fault("hint", f"{directory} could not be looked at ({error!r}): it is tried again.")
+
+    def _fault(self, kind: str, sentence: str) -> None:
+        """Says it once, until it went well again."""
+        if kind not in self._faults:
+            self._faults.add(kind)
+            self._warn(sentence)
+
+    # -- listening ------------------------------------------------------------------------------------------
+
+    def _audible(self) -> frozenset[_Heard]:
+        """What there is to listen to now. Never recursive: that would follow symlinks to anywhere."""
+        with self._looking:
+            folders = self._admission.settled()[:MAX_FOLDERS]
+        found = set()
+        for path in (self._admission.active, *self._directories, *folders):
+            try:
+                found.add((str(path), os.lstat(path).st_ino))
+            except OSError:
+                continue
+        return frozenset(found)
+
+    def _listen_if_changed(self) -> None:
+        audible = self._audible()
+        again = 0 < self._deaf_until <= self._clock.monotonic()
+        if audible != self._heard or again:
+            self._heard = audible
+            self._listen_anew.set()
+
+    def _listen_on(self) -> None:
+        from watchfiles import watch
+
+        extra = {str(directory): directory for directory in self._directories}
+        while not self._stopping.is_set():
+            self._listen_anew.clear()
+            heard = sorted(path for path, _ in self._heard)
+            fresh = True
+            try:
+                for changes in watch(
+                    *heard,
+                    watch_filter=None,
+                    debounce=DEBOUNCE,
+                    step=STEP,
+                    stop_event=self._listen_anew,
+                    rust_timeout=LISTEN,
+                    yield_on_timeout=True,
+                    raise_interrupt=False,
+                    recursive=False,
+                    ignore_permission_denied=True,
+                ):
+                    self._hearing()
+                    hinted = {os.path.dirname(path) for _, path in changes} & extra.keys()
+                    for directory in extra if fresh else hinted:
+                        self._tell_hint(extra[directory])
+                    # what happened before the watches stood made no event: one more look
+                    if fresh or any(os.path.dirname(path) not in extra for _, path in changes):
+                        self._wake.set()
+                    fresh = False
+            except Exception as error:  # noqa: BLE001 - looking goes on without events
+                self._deafened(error)

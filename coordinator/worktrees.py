@@ -1,0 +1,352 @@
+"""The runs' worktrees: made so that a crash leaves nothing in doubt, removed only on proof."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from coordinator import branches, faultpoints
+from coordinator.errors import GitError, PrdTuiError
+from coordinator.git import Git, held
+from coordinator.paths import Paths
+from coordinator.salvage import Salvage, set_aside
+from coordinator.snapshot import take
+
+_REASON = "prd:"
+#: Agents run git too: `add` may lose a race against theirs. The waits add up to 1.6 s.
+_ATTEMPTS = 6
+#: Seconds one checkout may take: a large repository on a slow disk, or a partial clone that fetches.
+_FILL_TIMEOUT = 1800.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One worktree as git knows it. `run_id` is set where the lock's reason says that it is ours."""
+
+    path: Path
+    head: str | None
+    branch: str | None
+    lock_reason: str | None
+    prunable: bool
+
+    @property
+    def run_id(self) -> str | None:
+        reason = self.lock_reason or ""
+        return reason.removeprefix(_REASON) if reason.startswith(_REASON) else None
+
+
+class Worktrees:
+    """Worktrees `<root>/<ID>`, each locked with the reason `prd:<run-id>` of the run that made it."""
+
+    def __init__(self, git: Git, paths: Paths, root: Path) -> None:
+        self._git = git
+        self._paths = paths
+        self._root = paths.root / root
+
+    def path_for(self, prd_id: str) -> Path:
+        """Where the worktree of `prd_id` is or would be. Raises PrdTuiError if that is outside the root."""
+        root = self._real_root()
+        path = root / prd_id
+        if path.parent != root or prd_id in {"", ".", ".."} or path.is_symlink():
+            raise PrdTuiError(f"{path} is no place for a worktree: rename the PRD, or remove the link there")
+        return path
+
+    # -- questions ------------------------------------------------------------------------------------
+    def entries(self) -> list[Entry]:
+        """All worktrees of the repository, the main checkout first."""
+        output = self._git.run("worktree", "list", "--porcelain", "-z").stdout
+        blocks = (block.split(b"\0") for block in output.split(b"\0\0") if block.strip(b"\0"))
+        return [_parse([os.fsdecode(field) for field in block if field]) for block in blocks]
+
+    def entry(self, path: Path) -> Entry | None:
+        return next((entry for entry in self.entries() if entry.path == path), None)
+
+    def owner(self, path: Path) -> str | None:
+        """The run that made the worktree; None if there is none, or it is not ours."""
+        entry = self.entry(path)
+        return entry.run_id if entry else None
+
+    def is_filled(self, prd_id: str) -> bool:
+        """Whether the worktree is there and every file was checked out once; a later run inherits it."""
+        path = self.path_for(prd_id)
+        owner = self.owner(path)
+        return owner is not None and (path / ".git").is_file() and self._mark(prd_id, owner).exists()
+
+    # -- making ---------------------------------------------------------------------------------------
+    def add(self, prd_id: str, run_id: str, branch: str) -> Path:
+        """Registers the worktree for an existing branch, without files; a second call finds it done.
+
+        A worktree of ours whose directory is gone gives way. Raises PrdTuiError where somebody else's things
+        are in the way, GitError where git goes on refusing; nothing half-made is left then.
+        """
+        path = self.path_for(prd_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        said = ""
+        with self._git.locked() as keep_open:
+            for attempt in range(_ATTEMPTS):
+                if self._is_added(path, run_id, branch):
+                    break
+                self._make_room(path, run_id, branch)
+                self._mark(prd_id, run_id).unlink(missing_ok=True)
+                args = ("--lock", "--reason", f"{_REASON}{run_id}", "--no-checkout", "--", str(path), branch)
+                done = self._git.run("worktree", "add", *args, check=False, keep_open=keep_open)
+                # The code alone proves nothing either way: only what exists now counts.
+                if self._is_added(path, run_id, branch):
+                    break
+                said = done.stderr.strip()
+                self._undo_add(path, run_id)
+                time.sleep(0.05 * 2**attempt)
+            else:
+                raise GitError(
+                    f"the worktree {path} could not be made; git said: {said or 'nothing'}", stderr=said
+                )
+        faultpoints.reach("worktree-added")
+        return path
+
+    def fill(self, worktree: Path) -> str | None:
+        """Checks every file out, unless that has been done; warns if git calls some modified at once.
+
+        That comes from filters and line ends and is so in the user's own checkout too. Raises GitError if any
+        file is missing afterwards. A git left over from a crash, still filling, is waited for.
+        """
+        run_id = self._owned(worktree)
+        mark = self._mark(worktree.name, run_id)
+        if mark.exists():
+            return None
+        with held(mark.with_name("fill.lock"), _FILL_TIMEOUT) as keep_open:
+            own = self._git.own_directory(worktree)
+            # Whoever fills holds the lock we have: this file is from one that died.
+            (own / "index.lock").unlink(missing_ok=True)
+            reset = ("reset", "--hard", "-q", "--no-recurse-submodules")
+            self._git.run(*reset, cwd=worktree, keep_open=keep_open, timeout=_FILL_TIMEOUT)
+            modified = self._check_filled(worktree)
+        faultpoints.reach("worktree-filled")
+        if not modified:
+            return None
+        return (
+            f"git shows {len(modified)} files as modified right after the checkout, {modified[0]} among "
+            "them: see the filters and line ends in .gitattributes"
+        )
+
+    def mark_filled(self, prd_id: str, run_id: str) -> None:
+        """Records for good that the worktree made by `run_id` is complete: now a worker may start there."""
+        from coordinator.files import write_atomic
+
+        mark = self._mark(prd_id, run_id)
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(mark, b"")
+        faultpoints.reach("filled-marked")
+
+    # -- taking down ----------------------------------------------------------------------------------
+    def remove(self, prd_id: str, run_id: str) -> Salvage | None:
+        """Removes the worktree once all in it is proved to be kept; returns what had to be set aside.
+
+        Its commits must be on a local branch, and no repository may be hidden in it; else GitError is raised
+        and it stays. `prds/`, worker state and files that git ignores go with it. None there: nothing to do.
+        """
+        path = self.path_for(prd_id)
+        entry = self.entry(path)
+        if entry is None:
+            return None
+        if entry.run_id is None:
+            raise GitError(f"{path} is not a worktree of prd-tui's: remove it with `git worktree remove`")
+        if entry.head is None or not self._on_a_branch(entry.head):
+            raise GitError(f"{path} has commits on no branch: make one there with `git switch -c NAME`")
+        salvage = None
+        if path.exists():
+            self._refuse_nested(path)
+            salvage = set_aside(self._git, path, prd_id, run_id)
+        with self._git.locked() as keep_open:
+            self._discard(path, keep_open)
+        self._mark(prd_id, entry.run_id).unlink(missing_ok=True)
+        return salvage
+
+    def reclaim(self, live_runs: Collection[str]) -> list[str]:
+        """Removes what a crash left half-made: own worktrees never filled, whose run is not in `live_runs`.
+
+        Their branches go with them if nothing was done on them. Returns a sentence for each thing that was
+        done, or that is left because it cannot be proved to be such a left-over.
+        """
+        done = []
+        with self._git.locked() as keep_open:
+            for entry in self.entries():
+                if entry.run_id is not None and entry.run_id not in live_runs:
+                    done += self._reclaim_one(entry, entry.run_id, keep_open)
+            done += self._reclaim_fragments(live_runs)
+        self._git.sweep_scratch()
+        return done
+
+    def reclaim_one(self, prd_id: str) -> list[str]:
+        """As `reclaim`, for one PRD none of whose runs lives; the branch stays, to be used again."""
+        entry = self.entry(self.path_for(prd_id))
+        if entry is None or entry.run_id is None:
+            return []
+        with self._git.locked() as keep_open:
+            return self._reclaim_one(replace(entry, branch=None), entry.run_id, keep_open)
+
+    def repair(self) -> list[Path]:
+        """Reconnects own worktrees after the repository was moved with them; returns those that work."""
+        root = self._real_root()
+        lost = [
+            entry.path for entry in self.entries() if entry.run_id is not None and not entry.path.exists()
+        ]
+        moved = [root / path.name for path in lost if (root / path.name / ".git").is_file()]
+        if moved:
+            with self._git.locked():
+                self._git.run("worktree", "repair", "--", *map(str, moved), check=False)
+        return [path for path in moved if self.owner(path) is not None]
+
+    # -- details --------------------------------------------------------------------------------------
+    def _real_root(self) -> Path:
+        return Path(os.path.realpath(self._root))
+
+    def _mark(self, prd_id: str, run_id: str) -> Path:
+        return self._paths.run_dir(prd_id, run_id) / "filled"
+
+    def _owned(self, worktree: Path) -> str:
+        run_id = self.owner(worktree)
+        if run_id is None:
+            raise GitError(f"{worktree} is not a worktree of prd-tui's: retry with --fresh makes a new one")
+        return run_id
+
+    def _is_added(self, path: Path, run_id: str, branch: str) -> bool:
+        entry = self.entry(path)
+        if entry is None or entry.run_id != run_id or entry.branch != branch:
+            return False
+        try:
+            self._git.own_directory(path)
+        except GitError:
+            return False
+        return True
+
+    def _make_room(self, path: Path, run_id: str, branch: str) -> None:
+        """Removes own entries that stand where the new one goes and hold nothing; refuses all else."""
+        for entry in self.entries():
+            if entry.path != path:
+                if entry.branch == branch:
+                    raise PrdTuiError(
+                        f"the branch {branch} is checked out in {entry.path}: take another name"
+                    )
+            elif entry.run_id is None:
+                raise PrdTuiError(
+                    f"{path} is somebody else's worktree: remove it, or set worktree.root elsewhere"
+                )
+            elif not path.exists():
+                self._forget(path)
+            elif entry.run_id != run_id or self._mark(path.name, run_id).exists():
+                raise PrdTuiError(
+                    f"{path} still holds an earlier run: retry goes on there, `prd-tui clean` removes it"
+                )
+            else:
+                self._discard(path)  # this run's own, cut off before anything was in it
+        if path.exists() and any(path.iterdir()):
+            raise PrdTuiError(f"{path} is in the way of a new worktree: move it elsewhere, then retry")
+
+    def _undo_add(self, path: Path, run_id: str) -> None:
+        """Removes what a failed `worktree add` made; before it there was nothing at `path`."""
+        if self.owner(path) == run_id:
+            self._discard(path)
+        elif path.is_dir() and [child.name for child in path.iterdir()] in ([], [".git"]):
+            erase(path)
+        self._remove_fragments({run_id})
+
+    def _forget(self, path: Path) -> None:
+        self._git.run("worktree", "remove", "-f", "-f", "--", str(path), check=False)
+
+    def _discard(self, path: Path, keep_open: tuple[int, ...] = ()) -> None:
+        """Removes the worktree with all that is in it; the caller has the proof. Raises GitError."""
+        remove = ("worktree", "remove", "-f", "-f", "--", str(path))
+        if self._git.run(*remove, check=False, keep_open=keep_open).returncode != 0:
+            # git does not delete what is half-made or read-only, but it forgets what is gone.
+            erase(path)
+            self._forget(path)
+        if path.exists() or self.entry(path) is not None:
+            raise GitError(
+                f"{path} cannot be removed completely: see whose files are in it and remove them by hand"
+            )
+
+    def _check_filled(self, worktree: Path) -> list[str]:
+        args = ("--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
+        fields = self._git.run("status", *args, cwd=worktree).fields()
+        missing = [field[3:] for field in fields if field[:2] != " M"]
+        if missing:
+            raise GitError(
+                f"{missing[0]} could not be checked out in {worktree}: see `git status` there, then retry"
+            )
+        return [field[3:] for field in fields]
+
+    def _on_a_branch(self, commit: str) -> bool:
+        found = self._git.run("for-each-ref", "--count=1", f"--contains={commit}", "refs/heads/", check=False)
+        return found.returncode == 0 and found.text != ""
+
+    def _refuse_nested(self, path: Path) -> None:
+        with self._git.scratch() as scratch:
+            nested = take(self._git, path, scratch).nested
+        modules = self._git.own_directory(path) / "modules"
+        if modules.is_dir() and any(modules.iterdir()):
+            nested = (*nested, "a submodule")
+        if nested:
+            raise GitError(f"{path} holds a repository of its own ({nested[0]}): move that elsewhere first")
+
+    def _reclaim_one(self, entry: Entry, run_id: str, keep_open: tuple[int, ...]) -> list[str]:
+        prd_id = entry.path.name
+        run_dir = self._paths.run_dir(prd_id, run_id)
+        if (run_dir / "filled").exists() or (run_dir / "start.json").exists():
+            return []
+        if not run_dir.is_dir():
+            return [f"{entry.path} is left as it is: nothing is recorded of its run {run_id}"]
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(held(run_dir / "fill.lock", 10.0))
+                self._discard(entry.path, keep_open)
+            except GitError as error:
+                return [str(error)]
+        if entry.branch is not None:
+            branches.withdraw(self._git, entry.branch, run_id)
+        return [f"removed the half-made worktree {entry.path} of run {run_id}"]
+
+    def _reclaim_fragments(self, live_runs: Collection[str]) -> list[str]:
+        ours = {run_id for run_id in self._fragments().values() if run_id not in live_runs}
+        self._remove_fragments(ours)
+        return [f"removed what was left of a worktree of run {run_id}" for run_id in sorted(ours)]
+
+    def _fragments(self) -> dict[Path, str]:
+        """Entries of ours that were cut off before git knew where the worktree is: no command lists them."""
+        found = {}
+        for reason in self._paths.common.glob("worktrees/*/locked"):
+            text = reason.read_text(errors="replace").strip()
+            if text.startswith(_REASON) and not (reason.parent / "gitdir").exists():
+                found[reason.parent] = text.removeprefix(_REASON)
+        return found
+
+    def _remove_fragments(self, run_ids: Collection[str]) -> None:
+        for directory, run_id in self._fragments().items():
+            if run_id in run_ids:
+                shutil.rmtree(directory)
+
+
+def erase(directory: Path) -> None:
+    """Removes a directory with all in it, folders closed even to their owner too, following no link."""
+    for folder, names, _ in os.walk(directory):
+        for place in (Path(folder) / name for name in names):
+            if not place.is_symlink():
+                with contextlib.suppress(OSError):
+                    place.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _parse(fields: list[str]) -> Entry:
+    values = {name: value for name, _, value in (field.partition(" ") for field in fields)}
+    branch = values.get("branch")
+    return Entry(
+        path=Path(values["worktree"]),
+        head=values.get("HEAD"),
+        branch=branch.removeprefix("refs/heads/") if branch else None,
+        lock_reason=values.get("locked"),
+        prunable="prunable" in values,
+    )

@@ -1,0 +1,1 @@
+"""The dashboard's style sheets, read through `importlib.resources`."""

@@ -1,0 +1,423 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from coordinator import branches
+from coordinator.errors import GitError, PrdTuiError
+from coordinator.git import Git, discover
+from coordinator.worktrees import Worktrees
+from tests.support.repos import git, make_repo
+from tests.support.sites import Site, contents
+from tests.support.untouched import fingerprint
+from tests.support.waiting import wait_until
+
+FILES = {"a.txt": "a\n", "run.sh": "#!/bin/sh\n", "deep/er/b.txt": "b\n", ".gitignore": "*.log\n"}
+
+#: Begins, fills and marks the worktree of PRD A in the repository of argv[1], as run-1.
+SCRIPT = """
+import sys
+from pathlib import Path
+from coordinator.git import Git, discover
+from coordinator.worktrees import Worktrees
+paths = discover(Path(sys.argv[1]))
+worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
+path = worktrees.add("A", "run-1", "feature/A")
+worktrees.fill(path)
+worktrees.mark_filled("A", "run-1")
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "repo", FILES)
+
+
+def run_script(site: Site, **variables: str) -> subprocess.Popen[bytes]:
+    site.paths.run_dir("A", "run-1").mkdir(parents=True, exist_ok=True)
+    branches.create(site.git, "feature/A", site.base, "run-1")
+    env = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[2])} | variables
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(site.repo)], env=env)
+
+
+# -- making ------------------------------------------------------------------------------------------
+
+
+def test_a_worktree_has_its_files_its_branch_and_its_owner(site: Site) -> None:
+    before = fingerprint(site.repo, ["feature/A"])
+    worktree = site.begin("A")
+    assert worktree == site.repo / ".claude-loop" / "worktrees" / "A"
+    assert not site.worktrees.is_filled("A")
+    assert contents(worktree) == {}
+    assert site.worktrees.fill(worktree) is None
+    assert not site.worktrees.is_filled("A")
+    site.worktrees.mark_filled("A", "run-1")
+    assert site.worktrees.is_filled("A")
+    assert contents(worktree) == FILES
+    assert os.access(worktree / "run.sh", os.X_OK)
+    assert git(worktree, "branch", "--show-current") == "feature/A"
+    assert git(worktree, "status", "--porcelain") == ""
+    assert site.worktrees.owner(worktree) == "run-1"
+    entry = site.worktrees.entries()[1]
+    assert (entry.path, entry.branch, entry.head) == (worktree, "feature/A", site.base)
+    assert (entry.lock_reason, entry.prunable) == ("prd:run-1", False)
+    assert fingerprint(site.repo, ["feature/A"]) == before
+
+
+def test_each_step_can_be_repeated(site: Site) -> None:
+    worktree = site.begin("A")
+    assert site.worktrees.add("A", "run-1", "feature/A") == worktree
+    site.worktrees.fill(worktree)
+    (worktree / "a.txt").unlink()
+    site.worktrees.fill(worktree)
+    assert contents(worktree) == FILES
+    site.worktrees.mark_filled("A", "run-1")
+    site.worktrees.mark_filled("A", "run-1")
+    assert site.worktrees.add("A", "run-1", "feature/A") == worktree
+
+
+def test_work_in_a_filled_worktree_is_never_filled_over(site: Site) -> None:
+    worktree = site.start("A")
+    (worktree / "a.txt").write_text("work\n")
+    site.worktrees.fill(worktree)
+    assert (worktree / "a.txt").read_text() == "work\n"
+    git(worktree, "checkout", "-q", "-b", "astray")
+    for run_id in ("run-1", "run-2"):
+        with pytest.raises(PrdTuiError, match="still holds an earlier run"):
+            site.worktrees.add("A", run_id, "feature/A")
+    assert (worktree / "a.txt").read_text() == "work\n"
+
+
+def test_what_is_not_ours_is_left_and_named(site: Site, tmp_path: Path) -> None:
+    branches.create(site.git, "feature/A", site.base, "run-1")
+    place = site.worktrees.path_for("A")
+    place.mkdir(parents=True)
+    (place / "notes.txt").write_text("mine\n")
+    with pytest.raises(PrdTuiError, match="is in the way"):
+        site.worktrees.add("A", "run-1", "feature/A")
+    assert (place / "notes.txt").read_text() == "mine\n"
+    shutil.rmtree(place)
+    git(site.repo, "worktree", "add", "-q", "-b", "users", str(place))
+    with pytest.raises(PrdTuiError, match="somebody else's worktree"):
+        site.worktrees.add("A", "run-1", "feature/A")
+    assert site.worktrees.owner(place) is None
+    with pytest.raises(GitError, match="not a worktree of prd-tui's"):
+        site.worktrees.fill(place)
+    with pytest.raises(GitError, match="not a worktree of prd-tui's"):
+        site.worktrees.remove("A", "run-1")
+    git(site.repo, "worktree", "remove", str(place))
+    git(site.repo, "worktree", "add", "-q", str(tmp_path / "users"), "feature/A")
+    with pytest.raises(PrdTuiError, match="is checked out in"):
+        site.worktrees.add("A", "run-1", "feature/A")
+
+
+def test_an_error_leaves_no_entry_and_no_directory(site: Site) -> None:
+    with pytest.raises(GitError, match="could not be made"):
+        site.worktrees.add("A", "run-1", "no-such-branch")
+    assert len(site.worktrees.entries()) == 1
+    assert not site.worktrees.path_for("A").exists()
+    assert git(site.repo, "branch", "--format=%(refname:short)") == "main"
+
+
+@pytest.mark.parametrize("prd_id", ["..", ".", "", "../x", "a/b", "/etc", "x/../../y"])
+def test_no_worktree_outside_the_root(site: Site, prd_id: str) -> None:
+    with pytest.raises(PrdTuiError, match="no place for a worktree"):
+        site.worktrees.path_for(prd_id)
+
+
+def test_a_link_in_the_root_is_not_followed(site: Site, tmp_path: Path) -> None:
+    root = site.repo / ".claude-loop" / "worktrees"
+    root.mkdir(parents=True)
+    (root / "A").symlink_to(tmp_path)
+    with pytest.raises(PrdTuiError, match="remove the link"):
+        site.worktrees.path_for("A")
+
+
+def test_a_root_reached_through_a_link_and_outside_the_repository_works(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "big disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "big disk")
+    worktrees = Worktrees(site.git, site.paths, tmp_path / "link")
+    branches.create(site.git, "feature/A", site.base, "run-1")
+    worktree = worktrees.add("A", "run-1", "feature/A")
+    worktrees.fill(worktree)
+    worktrees.mark_filled("A", "run-1")
+    assert worktrees.is_filled("A")
+    assert contents(worktree) == FILES
+    assert worktrees.remove("A", "run-1") is None
+    assert not worktree.exists()
+
+
+def test_a_vanished_worktree_is_made_again(site: Site) -> None:
+    worktree = site.start("A")
+    git(worktree, "commit", "-q", "--allow-empty", "-m", "work")
+    tip = site.git.branch_commit("feature/A")
+    shutil.rmtree(worktree)
+    assert not site.worktrees.is_filled("A")
+    for run_id in ("run-1", "run-2"):
+        site.paths.run_dir("A", run_id).mkdir(parents=True, exist_ok=True)
+        site.worktrees.add("A", run_id, "feature/A")
+        assert not site.worktrees.is_filled("A")
+        site.worktrees.fill(worktree)
+        assert contents(worktree) == FILES
+        site.worktrees.mark_filled("A", run_id)
+        assert site.git.branch_commit("feature/A") == tip
+        shutil.rmtree(worktree)
+
+
+def test_files_that_look_changed_at_once_are_only_a_warning(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "plain", {"a.txt": "a\r\n"})
+    (repo / ".gitattributes").write_text("*.txt text eol=lf\n")
+    git(repo, "add", ".gitattributes")
+    git(repo, "commit", "-q", "-m", "attributes")
+    paths = discover(repo)
+    worktrees = Worktrees(Git(paths), paths, Path("trees"))
+    branches.create(Git(paths), "x", git(repo, "rev-parse", "HEAD"), "run-1")
+    warning = worktrees.fill(worktrees.add("A", "run-1", "x"))
+    assert warning is None or "a.txt" in warning
+    assert (paths.root / "trees" / "A" / "a.txt").exists()
+
+
+def test_a_checkout_that_fails_is_an_error(site: Site) -> None:
+    (site.repo / ".gitattributes").write_text("a.txt filter=broken\n")
+    git(site.repo, "add", ".gitattributes")
+    git(site.repo, "commit", "-q", "-m", "attributes")
+    git(site.repo, "config", "filter.broken.smudge", "false")
+    git(site.repo, "config", "filter.broken.required", "true")
+    site.base = git(site.repo, "rev-parse", "HEAD")
+    worktree = site.begin("A")
+    with pytest.raises(GitError, match=r"a\.txt"):
+        site.worktrees.fill(worktree)
+    assert not site.worktrees.is_filled("A")
+
+
+def test_a_repository_with_a_submodule_works(site: Site, tmp_path: Path) -> None:
+    inner = make_repo(tmp_path / "inner")
+    git(site.repo, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "sub")
+    git(site.repo, "commit", "-q", "-m", "submodule")
+    site.base = git(site.repo, "rev-parse", "HEAD")
+    before = fingerprint(site.repo, ["feature/A"])
+    worktree = site.start("A")
+    assert list((worktree / "sub").iterdir()) == []
+    assert site.worktrees.remove("A", "run-1") is None
+    assert fingerprint(site.repo, ["feature/A"]) == before
+    worktree = site.start("B")
+    git(worktree, "-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init")
+    with pytest.raises(GitError, match="holds a repository of its own"):
+        site.worktrees.remove("B", "run-1")
+
+
+def test_twenty_at_once_beside_an_agents_git(site: Site) -> None:
+    stop = threading.Event()
+
+    def disturb() -> None:
+        while not stop.is_set():
+            git(site.repo, "worktree", "prune", "--expire=now")
+            git(site.repo, "gc", "-q", "--auto")
+            git(site.repo, "pack-refs", "--all")
+
+    names = [f"PRD-{number:03}" for number in range(20)]
+    before = fingerprint(site.repo, [f"feature/{name}" for name in names])
+    noise = threading.Thread(target=disturb)
+    noise.start()
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(site.start, names))
+    finally:
+        stop.set()
+        noise.join()
+    assert [contents(worktree) for worktree in made] == [FILES] * 20
+    assert all(site.worktrees.is_filled(name) for name in names)
+    assert len(site.worktrees.entries()) == 21
+    heads = git(site.repo, "for-each-ref", "--format=%(refname:short)", "refs/heads/").splitlines()
+    assert heads == [*(f"feature/{name}" for name in names), "main"]
+    assert fingerprint(site.repo, [f"feature/{name}" for name in names]) == before
+
+
+def test_no_commit_of_a_worker_fails_while_we_look(site: Site) -> None:
+    worktree = site.start("A")
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            site.git.run("status", "--porcelain", "-z", cwd=worktree)
+            site.worktrees.entries()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for number in range(30):
+            (worktree / f"{number}.txt").write_text(f"{number}\n")
+            git(worktree, "add", "-A")
+            git(worktree, "commit", "-q", "-m", f"commit {number}")
+    finally:
+        stop.set()
+        watcher.join()
+    assert site.git.rev_count(site.base, "refs/heads/feature/A") == 30
+
+
+# -- crashes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["worktree-added", "worktree-filled"])
+def test_a_worktree_without_its_mark_is_reclaimed(site: Site, point: str) -> None:
+    user = site.start("users", branch="users-own")
+    git(site.repo, "worktree", "unlock", str(user))
+    git(site.repo, "worktree", "lock", "--reason", "on a stick", str(user))
+    assert run_script(site, PRD_TUI_FAULT=point).wait(30) == -signal.SIGKILL
+    path = site.worktrees.path_for("A")
+    assert path.exists()
+    assert not site.worktrees.is_filled("A")
+    assert site.worktrees.reclaim(["run-1"]) == []
+    assert path.exists()
+    done = site.worktrees.reclaim([])
+    assert [sentence for sentence in done if str(path) in sentence]
+    assert not path.exists()
+    assert site.git.branch_commit("feature/A") is None
+    assert site.worktrees.reclaim([]) == []
+    assert user.exists()
+    assert len(site.worktrees.entries()) == 2
+
+
+def test_a_filled_worktree_is_never_reclaimed(site: Site) -> None:
+    assert run_script(site, PRD_TUI_FAULT="filled-marked").wait(30) == -signal.SIGKILL
+    assert site.worktrees.is_filled("A")
+    assert site.worktrees.reclaim([]) == []
+    assert contents(site.worktrees.path_for("A")) == FILES
+
+
+def test_a_worktree_whose_run_was_forgotten_or_started_is_left(site: Site) -> None:
+    forgotten, started = site.begin("A"), site.begin("B")
+    shutil.rmtree(site.paths.run_dir("A", "run-1"))
+    (site.paths.run_dir("B", "run-1") / "start.json").write_text("{}")
+    assert "nothing is recorded" in site.worktrees.reclaim([])[0]
+    assert forgotten.exists()
+    assert started.exists()
+
+
+def test_reclaiming_one_keeps_its_branch(site: Site) -> None:
+    site.begin("A")
+    site.begin("B")
+    assert site.worktrees.reclaim_one("A")
+    assert not site.worktrees.path_for("A").exists()
+    assert site.git.branch_commit("feature/A") == site.base
+    assert site.worktrees.path_for("B").exists()
+    assert site.worktrees.reclaim_one("A") == []
+    site.paths.run_dir("A", "run-2").mkdir()
+    site.worktrees.fill(site.worktrees.add("A", "run-2", "feature/A"))
+
+
+def test_a_branch_with_commits_outlives_its_half_made_worktree(site: Site) -> None:
+    worktree = site.begin("A")
+    git(worktree, "commit", "-q", "--allow-empty", "-m", "work")
+    site.worktrees.reclaim([])
+    assert not worktree.exists()
+    assert site.git.rev_count(site.base, "refs/heads/feature/A") == 1
+
+
+def test_what_git_cannot_list_is_reclaimed_too(site: Site) -> None:
+    fragment = site.repo / ".git" / "worktrees" / "A"
+    foreign = site.repo / ".git" / "worktrees" / "B"
+    for place, reason in ((fragment, "prd:run-1"), (foreign, "mine")):
+        place.mkdir(parents=True)
+        (place / "locked").write_text(reason)
+    site.worktrees.reclaim([])
+    assert not fragment.exists()
+    assert foreign.exists()
+    broken = site.begin("C")
+    (broken / ".git").unlink()
+    site.worktrees.reclaim([])
+    assert not broken.exists()
+    assert len(site.worktrees.entries()) == 1
+
+
+def test_kill_while_filling_ends_in_a_whole_tree(tmp_path: Path) -> None:
+    files = {f"{n:04}.txt": f"{n}\n" * 50 for n in range(400)}
+    site = Site(tmp_path / "repo", files)
+    slow = "sh -c 'sleep 0.02; cat'"
+    (site.repo / ".gitattributes").write_text("00*.txt filter=slow\n")
+    git(site.repo, "config", "filter.slow.smudge", slow)
+    git(site.repo, "add", "-A")
+    git(site.repo, "commit", "-q", "-m", "slow")
+    site.base = git(site.repo, "rev-parse", "HEAD")
+    child = run_script(site)
+    path = site.worktrees.path_for("A")
+    wait_until(lambda: path.is_dir() and len(list(path.iterdir())) > 5, 30.0, "a half-filled worktree")
+    child.kill()
+    child.wait()
+    assert not site.worktrees.is_filled("A")
+    # Its git has a session of its own and works on; nobody may fill or delete under it.
+    site.worktrees.fill(path)
+    assert git(path, "status", "--porcelain") == ""
+    assert len([name for name in contents(path) if name.endswith(".txt")]) == 400
+    assert not (site.git.own_directory(path) / "index.lock").exists()
+
+
+def test_a_stale_index_lock_does_not_stop_a_fill(site: Site) -> None:
+    worktree = site.begin("A")
+    (site.git.own_directory(worktree) / "index.lock").touch()
+    site.worktrees.fill(worktree)
+    assert contents(worktree) == FILES
+
+
+def test_a_moved_repository_is_repaired(site: Site, tmp_path: Path) -> None:
+    site.start("A")
+    site.repo.rename(tmp_path / "moved")
+    paths = discover(tmp_path / "moved")
+    worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
+    path = worktrees.path_for("A")
+    assert worktrees.repair() == [path]
+    assert worktrees.is_filled("A")
+    assert git(path, "status", "--porcelain") == ""
+    assert worktrees.repair() == []
+
+
+# -- taking down -------------------------------------------------------------------------------------
+
+
+def test_removing_keeps_every_commit_and_every_change(site: Site) -> None:
+    before = fingerprint(site.repo, ["feature/A"])
+    worktree = site.start("A")
+    (worktree / "b.txt").write_text("b\n")
+    git(worktree, "add", "-A")
+    git(worktree, "commit", "-q", "-m", "work")
+    (worktree / "c.txt").write_text("c\n")
+    (worktree / "x.log").write_text("ignored\n")
+    closed = worktree / "closed"
+    closed.mkdir()
+    (closed / "x.log").write_text("ignored\n")
+    closed.chmod(0o500)
+    tip = site.git.branch_commit("feature/A")
+    kept = site.worktrees.remove("A", "run-1")
+    assert kept
+    assert git(site.repo, "show", f"{kept.ref}:c.txt") == "c"
+    assert site.git.branch_commit("feature/A") == tip
+    assert not worktree.exists()
+    assert len(site.worktrees.entries()) == 1
+    assert not site.worktrees.is_filled("A")
+    assert site.worktrees.remove("A", "run-1") is None
+    assert fingerprint(site.repo, ["feature/A"]) == before
+
+
+def test_a_worktree_that_holds_the_only_copy_stays(site: Site) -> None:
+    worktree = site.start("A")
+    git(worktree, "checkout", "-q", "--detach")
+    git(worktree, "commit", "-q", "--allow-empty", "-m", "work")
+    with pytest.raises(GitError, match="commits on no branch"):
+        site.worktrees.remove("A", "run-1")
+    git(worktree, "checkout", "-q", "-b", "kept")
+    (worktree / "nested").mkdir()
+    git(worktree / "nested", "init", "-q")
+    with pytest.raises(GitError, match=r"a repository of its own \(nested\)"):
+        site.worktrees.remove("A", "run-1")
+    assert worktree.exists()
+    shutil.rmtree(worktree)
+    assert site.worktrees.remove("A", "run-1") is None
+    assert len(site.worktrees.entries()) == 1
