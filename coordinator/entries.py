@@ -17,7 +17,7 @@ from coordinator.model import (
     QueueView,
 )
 from coordinator.scheduler import nothing_can_run, queue
-from coordinator.state import EngineState, Record, slots_used
+from coordinator.state import UNGATED, EngineState, Record, slots_used
 
 Document = dict[str, Any]
 
@@ -79,7 +79,7 @@ def registry_entry(record: Record, root: str) -> Document:
             "completed_at": iso(record.ended_at or record.since),
             "duration_seconds": _duration(record),
             "stories_completed": record.progress.completed,
-            "ungated": "ungated" in record.marks,
+            "ungated": UNGATED in record.marks,
         }
     elif kind == "failed":
         entry |= {

@@ -29,7 +29,6 @@ POINTS = (
     "step-progress",
     "step-move",
     "step-archive",
-    "step-registry",
     "step-metrics",
     "run-closed",
     "stop-wanted",  # the stop is in the journal, no signal was sent

@@ -9,10 +9,17 @@ from coordinator.api import EventPage, Happened
 from coordinator.commands import Answer, Rejected
 from coordinator.model import PrdState
 from coordinator.recorder import Transition
-from coordinator.state import EngineState
+from coordinator.state import EDITED, SOURCE_GONE, UNGATED, EngineState
 
 #: Events kept; a reader that falls further behind is told of the gap.
 RING = 5000
+
+
+#: Marks that a person is told of when they come.
+_TOLD = {
+    EDITED: "its folder was edited: that counts at its next start",
+    SOURCE_GONE: "its folder is gone from prds/active: the run goes on from its own copy",
+}
 
 
 class History:
@@ -36,8 +43,8 @@ class History:
                 if old.progress != record.progress:
                     done = f"{record.progress.completed} of {record.progress.total} stories pass"
                     self._append(now, prd_id, record.state, done)
-                for mark in sorted(record.marks - old.marks):
-                    self._append(now, prd_id, record.state, mark)
+                for mark in sorted((record.marks - old.marks) & _TOLD.keys()):
+                    self._append(now, prd_id, record.state, _TOLD[mark])
         for kind, why in after.holds.items():
             if before.holds.get(kind) != why:
                 self.say(f"the queue holds: {why}", now)
@@ -74,7 +81,7 @@ def describe(transition: Transition) -> str:
         wished = f" (asked for {run.branch_asked})" if run.branch_asked != run.branch else ""
         return f"worker {record.pid} on {run.branch}{wished}"
     if record.state is PrdState.COMPLETED and run is not None:
-        gated = ", ungated" if "ungated" in record.marks else ""
+        gated = ", ungated" if UNGATED in record.marks else ""
         return f"{record.progress.completed} stories on {run.branch}{gated}"
     if record.state is PrdState.QUEUED and record.waiting_for:
         return f"after {', '.join(record.waiting_for)}"

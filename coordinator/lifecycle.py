@@ -26,7 +26,7 @@ from coordinator.events import (
     WorkerStarted,
 )
 from coordinator.model import ACTIVE, COMPLETED, FAILED, QUEUED, Exit, PrdState, Progress
-from coordinator.state import Record
+from coordinator.state import ARRIVING_AGAIN, EDITED, SOURCE_GONE, UNGATED, Record
 
 #: Seconds before the first automatic retry; each further one waits twice as long, up to the cap.
 BACKOFF_FIRST, BACKOFF_CAP = 5.0, 300.0
@@ -75,7 +75,7 @@ def _admit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
 
 
 def _attach(record: Record, event: FolderAdmitted) -> Record:
-    return replace(record, prd=event.prd, data=event.data, marks=record.marks - {"source gone", "edited"})
+    return replace(record, prd=event.prd, data=event.data, marks=record.marks - {SOURCE_GONE, EDITED, ARRIVING_AGAIN})
 
 
 def _readmit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
@@ -86,7 +86,7 @@ def _readmit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
 def _edit_while_running(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
     if record.prd is None or event.data == record.data:
         return _attach(record, event), ()
-    return replace(_attach(record, event), marks=record.marks | {"edited"}), ()
+    return replace(_attach(record, event), marks=record.marks | {EDITED}), ()
 
 
 def _come_again(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
@@ -95,16 +95,31 @@ def _come_again(record: Record, event: FolderAdmitted, policy: Policy) -> Outcom
     return _admit(replace(fresh, arrival=policy.now), event, policy)
 
 
+def _arrive_again(record: Record, event: FolderArriving, policy: Policy) -> Outcome:
+    return replace(record, marks=record.marks | {ARRIVING_AGAIN}), ()
+
+
+def _nothing_came(record: Record, event: FolderVanished, policy: Policy) -> Outcome:
+    return replace(record, marks=record.marks - {ARRIVING_AGAIN}), ()
+
+
+def _refuse_again(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
+    why = f"the new folder of this name cannot be used: {event.reason}"
+    return replace(record, marks=record.marks - {ARRIVING_AGAIN}, reason=why), ()
+
+
 def _refuse(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
     return replace(record, state=PrdState.INVALID, reason=event.reason, prd=None, data=b""), ()
 
 
 def _refuse_while_running(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
-    return replace(record, marks=record.marks | {"edited"}), ()
+    return replace(record, marks=record.marks | {EDITED}), ()
 
 
 def _lose_source(record: Record, event: FolderVanished, policy: Policy) -> Outcome:
-    return replace(record, marks=record.marks | {"source gone"}), ()
+    if record.verified:
+        return record, ()  # it is on its way to prds/completed
+    return replace(record, marks=record.marks | {SOURCE_GONE}), ()
 
 
 # -- runs ------------------------------------------------------------------------------------------------
@@ -180,7 +195,7 @@ def _verified(record: Record, event: RunVerified, policy: Policy) -> Outcome:
     record = replace(record, progress=verdict.progress, pid=0, current_story="")
     run = record.run
     if verdict.ok and run is not None:
-        marks = record.marks | {"ungated"} if verdict.ungated else record.marks
+        marks = record.marks | {UNGATED} if verdict.ungated else record.marks
         record = replace(record, slot=0, verified=True, wanted="", marks=marks, state=PrdState.VERIFYING)
         return replace(record, reason="verified, filing it"), (CompleteRun(run, verdict),)
     if record.wanted:
@@ -216,7 +231,7 @@ def _failed(record: Record, reason: str, policy: Policy) -> Outcome:
 
 
 def _completed(record: Record, event: RunCompleted, policy: Policy) -> Outcome:
-    marks = record.marks - {"edited", "source gone"}
+    marks = record.marks - {EDITED, SOURCE_GONE}
     return replace(
         record, state=PrdState.COMPLETED, verified=False, ended_at=event.completed_at, reason="", marks=marks
     ), ()
@@ -260,7 +275,11 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
             (state, FolderRefused): _refuse,
         }
     for state in QUEUED:
-        table |= {(state, FolderAdmitted): _readmit, (state, FolderRefused): _refuse}
+        table |= {
+            (state, FolderArriving): _arrive_again,
+            (state, FolderAdmitted): _readmit,
+            (state, FolderRefused): _refuse,
+        }
     for state in ACTIVE:
         table |= {
             (state, FolderAdmitted): _edit_while_running,
@@ -274,7 +293,12 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
             (state, FolderVanished): _lose_source,
         }
     for state in COMPLETED:
-        table |= {(state, FolderAdmitted): _come_again}
+        table |= {
+            (state, FolderArriving): _arrive_again,
+            (state, FolderAdmitted): _come_again,
+            (state, FolderRefused): _refuse_again,
+            (state, FolderVanished): _nothing_came,
+        }
     return table
 
 

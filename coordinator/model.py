@@ -145,7 +145,7 @@ class PrdView:
     exit_code: int | None = None
     exit_signal: int | None = None
     waiting_for: tuple[str, ...] = ()
-    marks: frozenset[str] = frozenset()  # "edited", "source gone", "ungated"
+    marks: frozenset[str] = frozenset()  # see state.py
     stories: tuple[Story, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -18,7 +18,7 @@ from coordinator.model import COMPLETED, FAILED, PrdState, Progress
 from coordinator.paths import Paths
 from coordinator.registry_entries import locate
 from coordinator.runs import Intent, Journal, recorded_prds, runs_of
-from coordinator.state import Record
+from coordinator.state import UNGATED, Record
 from coordinator.verification import verdict_of
 
 Document = dict[str, Any]
@@ -102,7 +102,7 @@ def _judged(record: Record, entry: Document, completed: bool) -> Found:
     verdict = verdict_of(entry)
     record = _change(record, record.state, progress=verdict.progress, pid=0, slot=0)
     if verdict.ungated:
-        record = _change(record, record.state, marks=record.marks | {"ungated"})
+        record = _change(record, record.state, marks=record.marks | {UNGATED})
     if not verdict.ok:
         lost = record.exit is None
         if lost and not record.lost_before:

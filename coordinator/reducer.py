@@ -39,7 +39,7 @@ from coordinator.events import (
 )
 from coordinator.lifecycle import Policy
 from coordinator.model import ACTIVE, FAILED, QUEUED, PrdState
-from coordinator.state import EngineState, Record, is_done
+from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done
 
 PERSON = "person"  # the hold a person placed; it survives a restart
 WORKER = "worker"  # the worker command cannot be started; judged anew at each start
@@ -106,7 +106,11 @@ def _policy(state: EngineState, now: float) -> Policy:
 
 def _forget_unseen(state: EngineState) -> EngineState:
     """Queued PRDs of an earlier session whose folder is gone are no longer there to be run."""
-    gone = [name for name, record in state.records.items() if record.state in QUEUED and record.prd is None]
+    gone = [
+        name
+        for name, record in state.records.items()
+        if record.state in QUEUED and record.prd is None and ARRIVING_AGAIN not in record.marks
+    ]
     for name in gone:
         state = state.without_record(name)
     return state

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from coordinator.model import FAILED, QUEUED, PrdState
-from coordinator.state import EngineState, Record, is_done, slots_used
+from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done, slots_used
 
 _HOPELESS = FAILED | {PrdState.INVALID, PrdState.DROPPED, PrdState.BLOCKED}
 
@@ -167,7 +167,8 @@ def nothing_can_run(state: EngineState) -> bool:
     if not state.looked:
         return False
     for record in state.records.values():
-        if record.holds_slot or record.state in (PrdState.ARRIVING, PrdState.VERIFYING):
+        arriving = record.state is PrdState.ARRIVING or ARRIVING_AGAIN in record.marks
+        if record.holds_slot or arriving or record.state is PrdState.VERIFYING:
             return False
         if state.holds or state.ending is not None or record.state is not PrdState.QUEUED:
             continue

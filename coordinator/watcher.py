@@ -1,12 +1,13 @@
 """Looks at `prds/active` whenever there may be something new.
 
-Events of the file system are hints: they make a look happen sooner. What is decided rests on the look alone, and
-one happens every ten seconds without any event.
+Events of the file system are hints: they make a look happen sooner. What is decided rests on the look alone,
+and one happens every ten seconds without any event.
 """
 
 from __future__ import annotations
 
-import os
+import atexit
+import stat
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,9 +39,9 @@ _Heard = tuple[str, int]
 class Watcher:
     """Two daemon threads: one waits for events, the other looks and tells.
 
-    `emit` gets what changed, in order and never twice; if it raises, it gets the same again at the next look.
-    `hint` gets each of `directories` in which something may have happened. `warn` gets a sentence. All are called
-    from the threads of the watcher, `emit` also from `look_now`.
+    `emit` gets what changed, in order and once; if it raises, it gets the same again at the next look. It
+    must not wait for a look. `hint` gets each of `directories` in which something may have happened, `warn` a
+    sentence. All are called from the threads of the watcher, `emit` also from `look_now`.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Watcher:
         self._stopping = threading.Event()
         self._deaf_until = 0.0  # monotonic seconds; 0: events are heard
         self._heard: frozenset[_Heard] = frozenset()
+        self._missing = False  # one of the directories is not there
         self._listen_anew = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -73,6 +75,8 @@ class Watcher:
         """Begins with a look at once. May be called once."""
         import watchfiles  # noqa: F401 - imported here, so that no thread is in the middle of an import at exit
 
+        # a daemon thread inside the extension aborts the process when the interpreter goes down around it
+        atexit.register(self.stop)
         self._heard = self._audible()
         for name, work in (("look", self._look_on), ("listen", self._listen_on)):
             thread = threading.Thread(target=work, name=f"prd-tui-{name}", daemon=True)
@@ -88,6 +92,7 @@ class Watcher:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - self._clock.monotonic()))
+        atexit.unregister(self.stop)
 
     def look_now(self) -> None:
         """One full look in the caller's thread; what it found has been told when this returns."""
@@ -129,7 +134,7 @@ class Watcher:
             due = self._admission.due_in(self._clock.now(), self._clock.monotonic())
             untold = bool(self._untold)
         pause = LOOK_WHEN_DEAF if self._deaf_until else LOOK_EVERY
-        if untold or len(self._heard) < len(self._directories) + 1:
+        if untold or self._missing:
             pause = min(pause, LOOK_FOR_MISSING)
         return pause if due is None else min(pause, max(0.0, due) + 0.001)
 
@@ -156,49 +161,78 @@ class Watcher:
         """What there is to listen to now. Never recursive: that would follow symlinks to anywhere."""
         with self._looking:
             folders = self._admission.settled()[:MAX_FOLDERS]
-        found = set()
-        for path in (self._admission.active, *self._directories, *folders):
-            try:
-                found.add((str(path), os.lstat(path).st_ino))
-            except OSError:
-                continue
-        return frozenset(found)
+        always = {self._admission.active, *self._directories}
+        found = {path: inode for path in (*always, *folders) if (inode := _inode(path))}
+        self._missing = not always <= found.keys()
+        return frozenset((str(path), inode) for path, inode in found.items())
 
     def _listen_if_changed(self) -> None:
         audible = self._audible()
-        again = 0 < self._deaf_until <= self._clock.monotonic()
-        if audible != self._heard or again:
+        now = self._clock.monotonic()
+        again = 0 < self._deaf_until <= now
+        if again:
+            self._deaf_until = now + HEAR_AGAIN
+        if again or audible != self._heard:
             self._heard = audible
             self._listen_anew.set()
 
     def _listen_on(self) -> None:
-        from watchfiles import watch
-
-        extra = {str(directory): directory for directory in self._directories}
         while not self._stopping.is_set():
             self._listen_anew.clear()
             heard = sorted(path for path, _ in self._heard)
-            fresh = True
             try:
-                for changes in watch(
-                    *heard,
-                    watch_filter=None,
-                    debounce=DEBOUNCE,
-                    step=STEP,
-                    stop_event=self._listen_anew,
-                    rust_timeout=LISTEN,
-                    yield_on_timeout=True,
-                    raise_interrupt=False,
-                    recursive=False,
-                    ignore_permission_denied=True,
-                ):
-                    self._hearing()
-                    hinted = {os.path.dirname(path) for _, path in changes} & extra.keys()
-                    for directory in extra if fresh else hinted:
-                        self._tell_hint(extra[directory])
-                    # what happened before the watches stood made no event: one more look
-                    if fresh or any(os.path.dirname(path) not in extra for _, path in changes):
-                        self._wake.set()
-                    fresh = False
+                if heard:
+                    self._listen(heard)
             except Exception as error:  # noqa: BLE001 - looking goes on without events
                 self._deafened(error)
+            self._listen_anew.wait()
+
+    def _listen(self, heard: list[str]) -> None:
+        """Passes events on until there is something else to listen to."""
+        from watchfiles import watch
+
+        fresh = True
+        for changes in watch(
+            *heard,
+            watch_filter=None,
+            debounce=DEBOUNCE,
+            step=STEP,
+            stop_event=self._listen_anew,
+            rust_timeout=LISTEN,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+            recursive=False,
+            ignore_permission_denied=True,
+        ):
+            places = {Path(path).parent for _, path in changes}
+            if fresh:
+                self._deaf_until = 0.0
+                self._faults.discard("listen")
+            # what happened before the watches stood made no event: everything may have changed
+            for directory in self._directories:
+                if fresh or directory in places:
+                    self._tell_hint(directory)
+            if fresh or not places <= {*self._directories}:
+                self._wake.set()
+            fresh = False
+
+    def _deafened(self, error: Exception) -> None:
+        """Without events, looks come more often. That a directory has just gone is nothing to tell anyone."""
+        gone = isinstance(error, FileNotFoundError)
+        self._deaf_until = self._clock.monotonic() + (LOOK_FOR_MISSING if gone else HEAR_AGAIN)
+        if not gone:
+            sentence = (
+                f"Changes on disk are not announced ({error}): prds/active is looked at every"
+                f" {LOOK_WHEN_DEAF:g} s instead; raise fs.inotify.max_user_watches and max_user_instances."
+            )
+            self._fault("listen", sentence)
+        self._wake.set()
+
+
+def _inode(path: Path) -> int:
+    """The inode of a directory; 0: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    return found.st_ino if stat.S_ISDIR(found.st_mode) else 0

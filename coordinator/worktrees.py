@@ -40,6 +40,14 @@ class Entry:
         return reason.removeprefix(_REASON) if reason.startswith(_REASON) else None
 
 
+@dataclass(frozen=True)
+class _Made:
+    """`directory` is where git keeps what belongs to one worktree: its HEAD, its index."""
+
+    directory: Path
+    run_id: str
+
+
 class Worktrees:
     """Worktrees `<root>/<ID>`, each locked with the reason `prd:<run-id>` of the run that made it."""
 
@@ -73,9 +81,8 @@ class Worktrees:
 
     def is_filled(self, prd_id: str) -> bool:
         """Whether the worktree is there and every file was checked out once; a later run inherits it."""
-        path = self.path_for(prd_id)
-        owner = self.owner(path)
-        return owner is not None and (path / ".git").is_file() and self._mark(prd_id, owner).exists()
+        made = self._made(self.path_for(prd_id))
+        return made is not None and self._mark(prd_id, made.run_id).exists()
 
     # -- making ---------------------------------------------------------------------------------------
     def add(self, prd_id: str, run_id: str, branch: str) -> Path:
@@ -91,7 +98,10 @@ class Worktrees:
             for attempt in range(_ATTEMPTS):
                 if self._is_added(path, run_id, branch):
                     break
-                self._make_room(path, run_id, branch)
+                if (
+                    attempt > 0 or path.exists()
+                ):  # asking git costs a tenth of a start, and seldom tells anything
+                    self._make_room(path, run_id, branch)
                 self._mark(prd_id, run_id).unlink(missing_ok=True)
                 args = ("--lock", "--reason", f"{_REASON}{run_id}", "--no-checkout", "--", str(path), branch)
                 done = self._git.run("worktree", "add", *args, check=False, keep_open=keep_open)
@@ -102,9 +112,8 @@ class Worktrees:
                 self._undo_add(path, run_id)
                 time.sleep(0.05 * 2**attempt)
             else:
-                raise GitError(
-                    f"the worktree {path} could not be made; git said: {said or 'nothing'}", stderr=said
-                )
+                reason = said.splitlines()[-1] if said else "it gave no reason"
+                raise GitError(f"the worktree {path} could not be made: {reason}; retry later", stderr=said)
         faultpoints.reach("worktree-added")
         return path
 
@@ -114,14 +123,15 @@ class Worktrees:
         That comes from filters and line ends and is so in the user's own checkout too. Raises GitError if any
         file is missing afterwards. A git left over from a crash, still filling, is waited for.
         """
-        run_id = self._owned(worktree)
-        mark = self._mark(worktree.name, run_id)
+        made = self._made(worktree)
+        if made is None:
+            raise GitError(f"{worktree} is not a worktree of prd-tui's: retry with --fresh makes a new one")
+        mark = self._mark(worktree.name, made.run_id)
         if mark.exists():
             return None
         with held(mark.with_name("fill.lock"), _FILL_TIMEOUT) as keep_open:
-            own = self._git.own_directory(worktree)
             # Whoever fills holds the lock we have: this file is from one that died.
-            (own / "index.lock").unlink(missing_ok=True)
+            (made.directory / "index.lock").unlink(missing_ok=True)
             reset = ("reset", "--hard", "-q", "--no-recurse-submodules")
             self._git.run(*reset, cwd=worktree, keep_open=keep_open, timeout=_FILL_TIMEOUT)
             modified = self._check_filled(worktree)
@@ -208,21 +218,28 @@ class Worktrees:
     def _mark(self, prd_id: str, run_id: str) -> Path:
         return self._paths.run_dir(prd_id, run_id) / "filled"
 
-    def _owned(self, worktree: Path) -> str:
-        run_id = self.owner(worktree)
-        if run_id is None:
-            raise GitError(f"{worktree} is not a worktree of prd-tui's: retry with --fresh makes a new one")
-        return run_id
+    def _made(self, path: Path) -> _Made | None:
+        """What git recorded of a worktree of ours at `path`, read from its files: no git is started."""
+        try:
+            pointer = (path / ".git").read_text(errors="surrogateescape")
+            directory = (path / pointer.removeprefix("gitdir: ").rstrip("\n")).resolve()
+            back = (directory / "gitdir").read_text(errors="surrogateescape").rstrip("\n")
+            reason = (directory / "locked").read_text(errors="replace").strip()
+        except OSError:
+            return None
+        ours = directory.parent == self._paths.common / "worktrees" and reason.startswith(_REASON)
+        if not ours or (directory / back).resolve() != path.resolve() / ".git":
+            return None
+        return _Made(directory, reason.removeprefix(_REASON))
 
     def _is_added(self, path: Path, run_id: str, branch: str) -> bool:
-        entry = self.entry(path)
-        if entry is None or entry.run_id != run_id or entry.branch != branch:
+        made = self._made(path)
+        if made is None or made.run_id != run_id:
             return False
-        try:
-            self._git.own_directory(path)
-        except GitError:
-            return False
-        return True
+        if (made.directory / "HEAD").read_bytes() == b"ref: refs/heads/" + os.fsencode(branch) + b"\n":
+            return True
+        entry = self.entry(path)  # with reftables that file does not tell
+        return entry is not None and entry.branch == branch
 
     def _make_room(self, path: Path, run_id: str, branch: str) -> None:
         """Removes own entries that stand where the new one goes and hold nothing; refuses all else."""

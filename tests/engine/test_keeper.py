@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -39,7 +38,7 @@ def test_keeps_exit_code_log_and_records(jobs: Jobs) -> None:
     assert (state / "exit_code").read_text() == "7\n"
     assert json.loads((handle.job_dir / "swept.json").read_text()) == {"ended": 0, "survivors": []}
     assert (handle.job_dir / "keeper.log").read_bytes() == b""
-    assert not [name for name in os.listdir(handle.job_dir) if ".tmp-" in name]
+    assert not list(handle.job_dir.glob("*.tmp-*"))
 
 
 def test_appends_to_the_log_of_the_run_before(jobs: Jobs) -> None:
@@ -164,10 +163,11 @@ for _ in range(3):
 
 def test_reaps_orphans_while_the_job_runs(jobs: Jobs) -> None:
     handle = jobs.shell("job", "for i in 1 2 3 4 5; do (sleep 0.01 &) ; done; echo done; sleep 600")
-    assert handle.facts.start is not None
+    start = handle.facts.start
+    assert start is not None
     wait_until(lambda: said(jobs.folder / "job.log", "done"), what="the orphans")
-    children = Path(f"/proc/{handle.facts.start.keeper.pid}/task/{handle.facts.start.keeper.pid}/children")
-    wait_until(lambda: children.read_text().split() == [str(handle.facts.start.worker.pid)], what="reaping")
+    children = Path(f"/proc/{start.keeper.pid}/task/{start.keeper.pid}/children")
+    wait_until(lambda: children.read_text().split() == [str(start.worker.pid)], what="reaping")
 
 
 def test_ends_the_tree_at_the_time_limit(jobs: Jobs) -> None:
@@ -209,7 +209,8 @@ def run_keeper(jobs: Jobs, request: bytes, name: str, patch: str = "") -> subpro
     """A keeper in the foreground, `patch` applied to its module `k` first."""
     job_dir = jobs.folder / "jobs" / name
     job_dir.mkdir(parents=True, exist_ok=True)
-    script = f"import sys, os; sys.path[:0] = [{str(Path(keeper.__file__).parent)!r}]; import keeper as k\n{patch}\n"
+    folder = str(Path(keeper.__file__).parent)
+    script = f"import sys, os; sys.path[:0] = [{folder!r}]; import keeper as k\n{patch}\n"
     return subprocess.run(
         [sys.executable, "-c", script + "os._exit(k.main(sys.argv[1]))", str(job_dir)],
         input=request,

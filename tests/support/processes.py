@@ -17,7 +17,7 @@ from coordinator.identity import Identity, alive, identify
 from coordinator.jobs import JobFacts, JobSpec, inspect
 from tests.support.waiting import wait_until
 
-#: Leaves the tree in every way known: own session, reparented, other directory, no environment, no descriptors.
+#: Leaves the tree in every way known: own session, reparented, moved, no environment, no descriptors.
 #: Arguments: the file that gets its pid, its directory, then any of "env" (kept) and "fds" (kept).
 ESCAPE = """
 import os, sys
@@ -81,7 +81,7 @@ class Jobs:
         return self.start(name, sys.executable, "-c", script, *args, **more)
 
     def escape(self, kept: str = "") -> str:
-        """Shell code that lets a process escape into the worktree; `pid_in(self.folder / "escaped")` is it."""
+        """Shell code that lets a process escape; `pid_in(self.folder / "escaped")` names it."""
         script = self.folder / "escape.py"
         script.write_text(ESCAPE)
         return f"{sys.executable} {script} {self.folder / 'escaped'} {self.worktree} {kept}"
