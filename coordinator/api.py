@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from coordinator.commands import Answer, Command, CommandId, Rejected, StopMode, StopPrds
 from coordinator.errors import PrdTuiError
-from coordinator.prd_folders import Checked, check, put_in
 from coordinator.git import Git, discover
 from coordinator.model import EngineSnapshot, PrdState
 from coordinator.paths import Paths
+from coordinator.prd_folders import Checked, check, put_in
 from coordinator.settings_desk import SettingsDesk
 
 __all__ = [
@@ -121,8 +120,9 @@ def require_worker(paths: Paths) -> None:
     if worker.preset:
         raise NoWorker(f"worker.preset = {worker.preset!r} is not supported yet: set worker.command instead.")
     if not worker.command:
+        example = '["./loop.sh", "{prd_json}"]'
         raise NoWorker(
-            'No worker is chosen: prd-tui config set worker.command \'["./loop.sh", "{prd_json}"]\' names your loop script.'
+            f"No worker is chosen: name your loop script with prd-tui config set worker.command '{example}'."
         )
 
 

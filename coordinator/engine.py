@@ -169,8 +169,8 @@ class Engine:
             answer=self._deliver,
             fault=lambda sentence: self._fault("registry", sentence),
         )
-        self._performer = Performer(context, answer=self._recorder.answer, look=lambda: self._intake.look())
         self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)
+        self._performer = Performer(context, answer=self._recorder.answer, look=self._intake.look)
         self._progress = ProgressWatch(
             self._running, self._post, lambda: float(self._settings.current().coordinator.refresh)
         )

@@ -21,17 +21,6 @@ from coordinator.identity import Identity, alive, boot_id
 from coordinator.locks import FileLock
 from coordinator.model import Exit
 
-__all__ = [
-    "Identity",
-    "JobFacts",
-    "JobSpec",
-    "JobStatus",
-    "Start",
-    "abandon",
-    "alive",
-    "inspect",
-]
-
 
 @dataclass(frozen=True)
 class JobSpec:

@@ -235,7 +235,7 @@ def watch(context: Context, run: Run) -> None:
 def earned_passes(prd: Prd, inside: Path) -> dict[str, bool]:
     """What an earlier run in this worktree achieved, for every story whose text is the same now."""
     try:
-        worked = prd_file.load(inside)
+        worked = prd_file.load(inside, limit=prd_file.WORKED_MAX_BYTES)
     except prd_file.PrdInvalid:
         return {}
     before = {story.id: story for story in worked.stories}

@@ -68,14 +68,17 @@ def _admit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
     """A folder that nothing is known of yet, or whose last content was refused or needed nothing."""
     record = _attach(record, event)
     done = sum(story.passes for story in event.prd.stories)
-    record = replace(record, progress=Progress(done, len(event.prd.stories)))
+    arrival = record.arrival or event.arrived_at or policy.now
+    record = replace(record, progress=Progress(done, len(event.prd.stories)), arrival=arrival)
     if done == len(event.prd.stories):
         return replace(record, state=PrdState.NOTHING_LEFT, reason="every story passes already"), ()
-    return replace(record, state=PrdState.QUEUED, arrival=record.arrival or event.arrived_at, reason=""), ()
+    return replace(record, state=PrdState.QUEUED, reason=""), ()
 
 
 def _attach(record: Record, event: FolderAdmitted) -> Record:
-    return replace(record, prd=event.prd, data=event.data, marks=record.marks - {SOURCE_GONE, EDITED, ARRIVING_AGAIN})
+    return replace(
+        record, prd=event.prd, data=event.data, marks=record.marks - {SOURCE_GONE, EDITED, ARRIVING_AGAIN}
+    )
 
 
 def _readmit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:

@@ -38,6 +38,9 @@ class Survivor:
     pid: int
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.pid})"
+
 
 def members(job_dir: Path, worktree: Path | None = None) -> set[Identity]:
     """The living processes of the job, its keeper left out. `worktree`: by default where it was started."""

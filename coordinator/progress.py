@@ -57,7 +57,7 @@ class ProgressWatch:
             stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             if stamp == seen.stamp:
                 return
-            prd = prd_file.load(folder)
+            prd = prd_file.load(folder, limit=prd_file.WORKED_MAX_BYTES)
         except (OSError, prd_file.PrdInvalid):
             return
         seen.stamp = stamp

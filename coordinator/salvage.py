@@ -115,15 +115,22 @@ def clean(git: Git, worktree: Path, salvage: Salvage | None) -> tuple[str, ...]:
 def put_back(git: Git, worktree: Path, salvage: Salvage) -> tuple[str, ...]:
     """Makes the set-aside paths what they were, as uncommitted changes; the index stays as it is.
 
-    Can be repeated. Returns the paths left alone: those that have changed otherwise since, and submodules.
+    Can be repeated. Returns the paths left alone: those that have changed otherwise since, by
+    commits too, and submodules.
     """
     with git.scratch() as scratch:
         now = take(git, worktree, scratch)
-        wanted = differences(git, f"{salvage.commit}^1", salvage.commit)
+        base = f"{salvage.commit}^1"
+        wanted = differences(git, base, salvage.commit)
+        moved_on = differences(git, base, now.head)
         state = entries_of(git, now.head) | dict(now.changes)
         gone = (GONE, "0" * len(now.head))
         todo = {path: entry for path, entry in wanted.items() if state.get(path, gone) != entry}
-        left = {path for path, entry in todo.items() if path in now.changes or entry[0] == GITLINK}
+        left = {
+            path
+            for path, entry in todo.items()
+            if path in now.changes or path in moved_on or entry[0] == GITLINK
+        }
         for path, entry in todo.items():
             if path not in left and entry[0] == GONE:
                 _remove_file(worktree, path)

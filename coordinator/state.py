@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from coordinator.commands import StopMode
 from coordinator.model import ACTIVE, COMPLETED, Exit, Prd, PrdState, Progress, Run
 
-
 #: Mark of a queued or completed PRD while its folder, or a new one of its name, is being copied in.
 ARRIVING_AGAIN = "arriving again"
 #: Marks of a PRD whose folder changed, or went, after its run had started; and of work no gate looked at.

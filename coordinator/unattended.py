@@ -11,6 +11,7 @@ from coordinator import prd_file
 from coordinator.clock import SystemClock
 from coordinator.commands import Accepted, Answer, Command, Rejected, RetryPrds, StopMode
 from coordinator.effects import AnswerCommand, Effect, EndRun
+from coordinator.entries import metrics_event
 from coordinator.errors import OwnedElsewhere
 from coordinator.events import CommandReceived, Event, FolderAdmitted, RunSwept, StopRequested, WorkerExited
 from coordinator.jobs import inspect
@@ -19,7 +20,6 @@ from coordinator.metrics import Metrics
 from coordinator.model import Run
 from coordinator.paths import Paths
 from coordinator.performer import end_run
-from coordinator.entries import metrics_event
 from coordinator.recorder import apply
 from coordinator.recovery import recover
 from coordinator.reducer import PERSON, reduce

@@ -10,8 +10,8 @@ from coordinator.context import Context
 from coordinator.errors import PrdTuiError
 from coordinator.events import RunVerified, Verdict
 from coordinator.faultpoints import reach
-from coordinator.git import Git
 from coordinator.gates import gate_commands, run_gate
+from coordinator.git import Git
 from coordinator.lifecycle import exit_sentence
 from coordinator.litter import has_substance, head_branch, take_out_litter
 from coordinator.model import Exit, Prd, Progress, Run
@@ -135,7 +135,7 @@ def read_worked(intent: Intent) -> Worked:
     if folder is None:
         raise _Unproven("the worker deleted its prd.json")
     try:
-        prd = prd_file.parse(prd_file.read_bytes(folder, limit=prd_file.WORKED_MAX_BYTES))
+        prd = prd_file.load(folder, limit=prd_file.WORKED_MAX_BYTES)
     except prd_file.PrdInvalid as error:
         raise _Unproven(f"the worker left an unreadable prd.json: {error}") from None
     passing = {story.id for story in prd.stories if story.passes}

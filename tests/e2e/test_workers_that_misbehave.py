@@ -26,8 +26,8 @@ MODES = {
 def test_each_fails_with_its_own_sentence_and_the_others_complete(tmp_path: Path) -> None:
     repo = make_project(tmp_path, config=CONFIG + "[coordinator]\nmax_prds = 4\n")
     for mode in MODES:
-        extra = {"verify": ["test -f never-made"]} if mode == "red-gate" else {}
-        drop_prd(repo, mode, prd_json(mode=mode, **extra))
+        gates = ["test -f never-made"] if mode == "red-gate" else []
+        drop_prd(repo, mode, prd_json(mode=mode, verify=gates))
     drop_prd(repo, "good", prd_json(mode=""))
     drop_prd(repo, "exit1", prd_json(mode="exit1"))
     drop_prd(repo, "leftovers", prd_json(mode="leftovers", verify=["test ! -e half-done.txt"]))
@@ -72,7 +72,7 @@ def test_a_worker_that_cannot_be_started_holds_the_queue(tmp_path: Path, command
     drop_prd(repo, "two")
     done = prd_tui(repo, "run")
     assert done.returncode == 1
-    assert f"held: The worker command" in done.stderr
+    assert "held: The worker command" in done.stderr
     assert sentence in done.stderr
     document = json.loads(prd_tui(repo, "status", "--json").stdout)
     assert {entry["prd_id"] for entry in document["queued_prds"]} == {"one", "two"}

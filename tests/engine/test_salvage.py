@@ -162,6 +162,18 @@ def test_what_changed_otherwise_meanwhile_is_not_overwritten(site: Site, worktre
     assert (worktree / "staged.txt").read_text() == "staged\n"
 
 
+def test_what_was_committed_meanwhile_is_not_taken_back(site: Site, worktree: Path) -> None:
+    untidy(worktree)
+    kept = salvage.set_aside(site.git, worktree, "A", "run-1")
+    assert kept
+    salvage.clean(site.git, worktree, kept)
+    (worktree / "changed.txt").write_text("committed\n")
+    git(worktree, "commit", "-q", "-m", "later", "changed.txt")
+    assert salvage.put_back(site.git, worktree, kept) == ("changed.txt",)
+    assert (worktree / "changed.txt").read_text() == "committed\n"
+    assert not (worktree / "deleted.txt").exists()
+
+
 def test_files_and_folders_that_took_each_others_place(site: Site, worktree: Path) -> None:
     (worktree / "changed.txt").unlink()
     (worktree / "changed.txt").mkdir()

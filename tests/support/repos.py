@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
+
+from tests.support.waiting import wait_until
 
 
 def git_env() -> dict[str, str]:
@@ -62,4 +65,6 @@ def drop_prd(repo: Path, prd_id: str, text: str | None = None) -> Path:
     (staging / "prd.json").write_text(prd_json() if text is None else text)
     active = repo / "prds" / "active"
     active.mkdir(parents=True, exist_ok=True)
+    written = (staging / "prd.json").stat().st_ctime
+    wait_until(lambda: time.time() - written > 0.02)  # a folder at rest: moved as one, it is admitted sooner
     return staging.rename(active / prd_id)

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from coordinator.commands import HoldQueue, ReleaseQueue, RetryPrds, StopMode, StopPrds
+from coordinator.commands import Command, HoldQueue, ReleaseQueue, RetryPrds, StopMode, StopPrds
 from coordinator.effects import AnswerCommand, CompleteRun, Effect, EndRun, StartRun, VerifyRun
 from coordinator.events import (
     CommandReceived,
@@ -184,7 +184,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(prd_id=prd_ids, what=st.sampled_from(["stop", "kill", "retry", "fresh", "all", "hold", "release"]))
     def command(self, prd_id: str, what: str) -> None:
-        commands = {
+        commands: dict[str, Command] = {
             "stop": StopPrds((prd_id,)),
             "kill": StopPrds((prd_id,), kill=True),
             "all": StopPrds(everything=True),
