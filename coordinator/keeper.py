@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 GRACE = 5.0  # seconds between TERM and KILL for what the main process left behind
+STORM = 500  # processes; a tree that grows beyond this gets no grace: it soon takes all of the machine
 UNKILLABLE = 30.0  # seconds after KILL until a process that still lives is named instead of waited for
 REFUSED, UNRECORDED, BAD_REQUEST = 75, 74, 65  # exit codes of the keeper itself, as in sysexits.h
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -81,9 +82,7 @@ def take_lock(job_dir: str) -> int | None:
 
 class Keeper:
     def __init__(self, job_dir: str, request: dict[str, Any], lock: int) -> None:
-        self.job_dir = job_dir
-        self.request = request
-        self.lock = lock
+        self.job_dir, self.request, self.lock = job_dir, request, lock
         self.worker = 0  # pid of the job's main process
         self.reports = -1  # the pipe on which a failed exec is reported, -1 once it was read
         self.failure = ""  # why the program was not executed
@@ -205,8 +204,7 @@ class Keeper:
     def sweep(self) -> dict[str, Any]:
         """Ends what the main process left: as their sub-reaper we are rid of them when we have no child."""
         kill_at = time.monotonic() + GRACE
-        met: set[int] = set()
-        refused: set[int] = set()
+        met, refused = set[int](), set[int]()
         poller = select.poll()
         poller.register(self.wake, select.POLLIN)
         rounds = 0
@@ -216,6 +214,7 @@ class Keeper:
             whole = over < 0 or rounds % 8 == 0
             targets = descendants() if whole else own_children()
             newborn = [pid for pid in targets if pid not in met]
+            kill_at = min(kill_at, time.monotonic()) if len(targets) > STORM else kill_at
             for pid in newborn if over < 0 else targets:
                 if not end(pid, targets[pid], signal.SIGTERM if over < 0 else signal.SIGKILL):
                     refused.add(pid)

@@ -163,7 +163,8 @@ class Launcher:
         source = Path(wanted.folder)
         if not source.is_absolute():
             source = context.paths.active / wanted.prd_id
-        for warning in copy_prd(source, path, run.prd_id):
+        # A folder that has just gone (`git switch`, `stash -u`) is no reason not to run what was admitted.
+        for warning in copy_prd(source, path, run.prd_id) if source.is_dir() else ():
             context.log.warn(f"{run.prd_id}: {warning}")
         text = prd_file.normalised(
             wanted.data,
@@ -195,7 +196,8 @@ class Launcher:
         state = worktree / ".claude-loop"
         state.mkdir(exist_ok=True)
         (state / "exit_code").unlink(missing_ok=True)
-        pin_stashes(context.git)
+        journal = Journal(run.run_dir)
+        journal.write("stashes", context.clock.now(), commits=list(pin_stashes(context.git)))
         now = context.clock.now()
         spec = JobSpec(
             key=run.run_id,

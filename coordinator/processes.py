@@ -27,6 +27,9 @@ SWEEP_GRACE = 5.0
 UNKILLABLE = 5.0
 #: Seconds for which a keeper is given time to record what it just saw.
 KEEPER_PATIENCE = 5.0
+#: More processes than this in a job that was asked to end is a storm of forks: it gets no further grace, as
+#: it soon takes all of the machine.
+STORM = 500
 #: Seconds between two looks for processes forked meanwhile; exits are noticed at once.
 _LOOK_AGAIN = 0.1
 
@@ -176,6 +179,8 @@ def _end_all(job_dir: Path, worktree: Path | None, grace: float) -> None:
         # An empty look is confirmed by a second: a parent may have forked and died between two of its reads.
         found = look() or look()
         now = time.monotonic()
+        if len(found) > STORM:
+            kill_at = min(kill_at, now)
         if found <= refused or now > kill_at + UNKILLABLE:
             return
         fresh = found if now >= kill_at else found - asked

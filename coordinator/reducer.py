@@ -36,6 +36,7 @@ from coordinator.events import (
     SettingsChanged,
     StartRefused,
     StopRequested,
+    TimePassed,
 )
 from coordinator.lifecycle import Policy
 from coordinator.model import ACTIVE, FAILED, QUEUED, PrdState
@@ -44,13 +45,16 @@ from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done
 PERSON = "person"  # the hold a person placed; it survives a restart
 WORKER = "worker"  # the worker command cannot be started; judged anew at each start
 
+#: Seconds between two looks where the work of completed dependencies stands.
+OBSERVE_EVERY = 10.0
+
 Step = tuple[EngineState, tuple[Effect, ...]]
 
 
 def reduce(state: EngineState, event: Event, now: float) -> Step:
     """Applies one event, judges the queue anew and starts what may start."""
     state, effects = _apply(state, event, now)
-    state, asked = _observe(state, event)
+    state, asked = _observe(state, event, now)
     state = scheduler.judge(state)
     state, started = _start(state, now)
     state, answers = _finished_stops(state)
@@ -127,9 +131,12 @@ def _effect_failed(state: EngineState, record: Record, reason: str, now: float) 
 # -- the queue -------------------------------------------------------------------------------------------
 
 
-def _observe(state: EngineState, event: Event) -> Step:
-    """Asks where completed dependencies stand when somebody waits for them."""
-    if not isinstance(event, RunCompleted | FolderAdmitted | FirstLookTaken | CommandReceived):
+def _observe(state: EngineState, event: Event, now: float) -> Step:
+    """Asks where completed dependencies stand when somebody waits for them: a person may merge at any time."""
+    if isinstance(event, TimePassed):
+        if now - state.observed_at < OBSERVE_EVERY:
+            return state, ()
+    elif not isinstance(event, RunCompleted | FolderAdmitted | FirstLookTaken | CommandReceived):
         return state, ()
     wanted: dict[str, str] = {}
     for record in scheduler.queue(state):
@@ -139,7 +146,9 @@ def _observe(state: EngineState, event: Event) -> Step:
                 wanted[name] = ""
             elif is_done(other):
                 wanted[name] = other.run.branch if other.run else ""
-    return state, (ObserveDependencies(tuple(sorted(wanted.items()))),) if wanted else ()
+    if not wanted:
+        return state, ()
+    return replace(state, observed_at=now), (ObserveDependencies(tuple(sorted(wanted.items()))),)
 
 
 def _start(state: EngineState, now: float) -> Step:

@@ -72,6 +72,7 @@ class EngineState:
     looked: bool = False  # the first look at the folders is over
     dependencies: Mapping[str, bool] = field(default_factory=dict)  # completed PRD → its work is on the base
     contained: frozenset[tuple[str, str]] = frozenset()
+    observed_at: float = 0.0  # when it was last asked where completed dependencies stand
     open_stops: Mapping[str, frozenset[str]] = field(
         default_factory=dict
     )  # command id → PRDs not stopped yet

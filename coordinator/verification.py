@@ -13,9 +13,10 @@ from coordinator.faultpoints import reach
 from coordinator.gates import gate_commands, run_gate
 from coordinator.git import Git
 from coordinator.lifecycle import exit_sentence
-from coordinator.litter import has_substance, head_branch, take_out_litter
+from coordinator.litter import commits_elsewhere, has_substance, head_branch, take_out_litter
 from coordinator.model import Exit, Prd, Progress, Run
-from coordinator.runs import Intent, Journal, read_intent, runs_of, tail
+from coordinator.runs import Intent, Journal, read_intent, runs_of
+from coordinator.stashes import stash_changed
 
 
 class _Unproven(Exception):
@@ -41,6 +42,7 @@ class Verifier:
         """Posts RunVerified; the verdict is in the run's journal before that."""
         context = self._context
         journal = Journal(run.run_dir)
+        self._watch_stashes(run, journal)
         stored = journal.last("verdict")
         if stored is None:
             verdict = self._judge(run, exit, journal)
@@ -52,6 +54,15 @@ class Verifier:
             journal.write("verdict", context.clock.now(), **stored)
         reach("verdict-written")
         context.post(RunVerified(run.prd_id, run.run_id, verdict_of(stored)))
+
+    def _watch_stashes(self, run: Run, journal: Journal) -> None:
+        """Worktrees share the person's stashes: one that a worker took is named, and is still pinned."""
+        entry = journal.last("stashes")
+        change = stash_changed(self._context.git, tuple(entry["commits"])) if entry else None
+        for commit in change.gone if change else ():
+            self._context.log.warn(
+                f"a stash was taken while {run.prd_id} ran: it is kept as refs/prd/stash/{commit}"
+            )
 
     def _judge(self, run: Run, exit: Exit | None, journal: Journal) -> Verdict:
         intent = read_intent(Path(run.run_dir))
@@ -101,7 +112,7 @@ class Verifier:
 
     def _check_commits(self, run: Run, progress: Progress) -> None:
         git = self._context.git
-        if has_substance(git, run.base_commit, run.branch):
+        if has_substance(git, effective_base(git, run), run.branch):
             return
         claim = f"all {progress.total} stories are marked as passing"
         if elsewhere := commits_elsewhere(git, Path(run.worktree), run.branch):
@@ -113,7 +124,7 @@ class Verifier:
         context, run = self._context, intent.run
         worktree = Path(run.worktree)
         set_aside(context, run, journal)
-        take_out_litter(context.git, worktree, run.branch, run.base_commit)
+        take_out_litter(context.git, worktree, run.branch, effective_base(context.git, run))
         commands = gate_commands(context.settings().coordinator.verify, intent.frozen)
         for number, command in enumerate(commands, 1):
             if context.stop_wanted(run.prd_id):
@@ -143,16 +154,14 @@ def read_worked(intent: Intent) -> Worked:
     return Worked(prd, folder, Progress(done, len(intent.frozen.stories)))
 
 
-def commits_elsewhere(git: Git, worktree: Path, branch: str) -> str:
-    """The branch, or the commit, that holds what was committed in the worktree but not on `branch`; or ""."""
-    seen = git.run("log", "-g", "--format=%H", "HEAD", "--", cwd=worktree, check=False)
-    for commit in dict.fromkeys(seen.text.split() if seen.returncode == 0 else ()):
-        if git.is_ancestor(commit, f"refs/heads/{branch}"):
-            continue
-        holders = git.run("for-each-ref", "--format=%(refname:short)", "--contains", commit, "refs/heads/")
-        names = holders.text.split()
-        return names[0] if names else f"no branch (commit {commit[:10]})"
-    return ""
+def effective_base(git: Git, run: Run) -> str:
+    """The commit that the branch is compared with: the recorded base, or a newer one that the worker merged in."""
+    tip = f"refs/heads/{run.branch}"
+    if git.head_commit(f"refs/heads/{run.base_branch}") is None:
+        return run.base_commit
+    found = git.run("merge-base", f"refs/heads/{run.base_branch}", tip, check=False)
+    newer = found.text if found.returncode == 0 else ""
+    return newer if newer and git.is_ancestor(run.base_commit, newer) else run.base_commit
 
 
 # -- uncommitted work ------------------------------------------------------------------------------------
@@ -210,12 +219,6 @@ def verdict_of(entry: dict[str, object]) -> Verdict:
         ),
         ungated=entry.get("ungated") is True,
     )
-
-
-def last_line(log: Path) -> str:
-    """The last line a worker printed, for a person who asks why it ended."""
-    lines = tail(log, 2048).decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 def _listed(names: list[str], most: int = 5) -> str:

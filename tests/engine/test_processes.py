@@ -181,7 +181,8 @@ if os.fork() == 0:
     os.chdir({str(jobs.worktree)!r})
     pid, fd = pty.fork()
     if pid == 0:
-        time.sleep(600)
+        os.read(0, 1)  # until the terminal goes with its owner
+        os._exit(0)
     with open({str(jobs.folder / "person")!r} + ".part", "w") as file:
         file.write(str(os.getpid()))
     os.rename({str(jobs.folder / "person")!r} + ".part", {str(jobs.folder / "person")!r})
@@ -273,7 +274,7 @@ def test_a_paused_job_ends_within_the_grace(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("keeper", ["with", "without"])
 def test_a_storm_of_forks_ends(jobs: Jobs, keeper: str) -> None:
-    # A few dozen processes that are somebody else every few milliseconds; should the test fail, they end by themselves.
+    # A few dozen processes that are others every few milliseconds; should the test fail, they end by themselves.
     storm = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -96,7 +96,8 @@ def test_a_folder_moved_in_is_admitted_within_a_second(told: Told) -> None:
     folder.rename(told.active / "PRD-1")
     told.wait_for("PRD-1")
     when = next(at for at, one in told.sightings if isinstance(one, Admitted))
-    assert 0.3 <= when - began < 1.0
+    # 10 ms less: the kernel stamps a rename with the time of its last tick
+    assert 0.29 <= when - began < 1.0
     assert [type(one) for _, one in told.sightings] == [Arriving, Admitted]
 
 

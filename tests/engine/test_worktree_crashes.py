@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from coordinator import branches
+from coordinator.errors import GitError
+from coordinator.git import Git, discover
+from coordinator.worktrees import Worktrees
+from tests.support.repos import git
+from tests.support.sites import Site, contents
+from tests.support.untouched import fingerprint
+from tests.support.waiting import wait_until
+
+FILES = {"a.txt": "a\n", "run.sh": "#!/bin/sh\n", "deep/er/b.txt": "b\n", ".gitignore": "*.log\n"}
+
+#: Begins, fills and marks the worktree of PRD A in the repository of argv[1], as run-1.
+SCRIPT = """
+import sys
+from pathlib import Path
+from coordinator.git import Git, discover
+from coordinator.worktrees import Worktrees
+paths = discover(Path(sys.argv[1]))
+worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
+path = worktrees.add("A", "run-1", "feature/A")
+worktrees.fill(path)
+worktrees.mark_filled("A", "run-1")
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "repo", FILES)
+
+
+def run_script(site: Site, **variables: str) -> subprocess.Popen[bytes]:
+    site.paths.run_dir("A", "run-1").mkdir(parents=True, exist_ok=True)
+    branches.create(site.git, "feature/A", site.base, "run-1")
+    env = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[2])} | variables
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(site.repo)], env=env)
+
+
+# -- crashes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["worktree-added", "worktree-filled"])
+def test_a_worktree_without_its_mark_is_reclaimed(site: Site, point: str) -> None:
+    user = site.start("users", branch="users-own")
+    git(site.repo, "worktree", "unlock", str(user))
+    git(site.repo, "worktree", "lock", "--reason", "on a stick", str(user))
+    assert run_script(site, PRD_TUI_FAULT=point).wait(30) == -signal.SIGKILL
+    path = site.worktrees.path_for("A")
+    assert path.exists()
+    assert not site.worktrees.is_filled("A")
+    assert site.worktrees.reclaim(["run-1"]) == []
+    assert path.exists()
+    done = site.worktrees.reclaim([])
+    assert [sentence for sentence in done if str(path) in sentence]
+    assert not path.exists()
+    assert site.git.branch_commit("feature/A") is None
+    assert site.worktrees.reclaim([]) == []
+    assert user.exists()
+    assert len(site.worktrees.entries()) == 2
+
+
+def test_a_filled_worktree_is_never_reclaimed(site: Site) -> None:
+    assert run_script(site, PRD_TUI_FAULT="filled-marked").wait(30) == -signal.SIGKILL
+    assert site.worktrees.is_filled("A")
+    assert site.worktrees.reclaim([]) == []
+    assert contents(site.worktrees.path_for("A")) == FILES
+
+
+def test_a_worktree_whose_run_was_forgotten_or_started_is_left(site: Site) -> None:
+    forgotten, started = site.begin("A"), site.begin("B")
+    shutil.rmtree(site.paths.run_dir("A", "run-1"))
+    (site.paths.run_dir("B", "run-1") / "start.json").write_text("{}")
+    assert "nothing is recorded" in site.worktrees.reclaim([])[0]
+    assert forgotten.exists()
+    assert started.exists()
+
+
+def test_reclaiming_one_keeps_its_branch(site: Site) -> None:
+    site.begin("A")
+    site.begin("B")
+    assert site.worktrees.reclaim_one("A")
+    assert not site.worktrees.path_for("A").exists()
+    assert site.git.branch_commit("feature/A") == site.base
+    assert site.worktrees.path_for("B").exists()
+    assert site.worktrees.reclaim_one("A") == []
+    site.paths.run_dir("A", "run-2").mkdir()
+    site.worktrees.fill(site.worktrees.add("A", "run-2", "feature/A"))
+
+
+def test_a_branch_with_commits_outlives_its_half_made_worktree(site: Site) -> None:
+    worktree = site.begin("A")
+    git(worktree, "commit", "-q", "--allow-empty", "-m", "work")
+    site.worktrees.reclaim([])
+    assert not worktree.exists()
+    assert site.git.rev_count(site.base, "refs/heads/feature/A") == 1
+
+
+def test_what_git_cannot_list_is_reclaimed_too(site: Site) -> None:
+    fragment = site.repo / ".git" / "worktrees" / "A"
+    foreign = site.repo / ".git" / "worktrees" / "B"
+    for place, reason in ((fragment, "prd:run-1"), (foreign, "mine")):
+        place.mkdir(parents=True)
+        (place / "locked").write_text(reason)
+    site.worktrees.reclaim([])
+    assert not fragment.exists()
+    assert foreign.exists()
+    broken = site.begin("C")
+    (broken / ".git").unlink()
+    site.worktrees.reclaim([])
+    assert not broken.exists()
+    assert len(site.worktrees.entries()) == 1
+
+
+def test_kill_while_filling_ends_in_a_whole_tree(tmp_path: Path) -> None:
+    files = {f"{n:04}.txt": f"{n}\n" * 50 for n in range(400)}
+    site = Site(tmp_path / "repo", files)
+    slow = "sh -c 'sleep 0.02; cat'"
+    (site.repo / ".gitattributes").write_text("00*.txt filter=slow\n")
+    git(site.repo, "config", "filter.slow.smudge", slow)
+    git(site.repo, "add", "-A")
+    git(site.repo, "commit", "-q", "-m", "slow")
+    site.base = git(site.repo, "rev-parse", "HEAD")
+    child = run_script(site)
+    path = site.worktrees.path_for("A")
+    wait_until(lambda: path.is_dir() and len(list(path.iterdir())) > 5, 30.0, "a half-filled worktree")
+    child.kill()
+    child.wait()
+    assert not site.worktrees.is_filled("A")
+    # Its git has a session of its own and works on; nobody may fill or delete under it.
+    site.worktrees.fill(path)
+    assert git(path, "status", "--porcelain") == ""
+    assert len([name for name in contents(path) if name.endswith(".txt")]) == 400
+    assert not (site.git.own_directory(path) / "index.lock").exists()
+
+
+def test_a_stale_index_lock_does_not_stop_a_fill(site: Site) -> None:
+    worktree = site.begin("A")
+    (site.git.own_directory(worktree) / "index.lock").touch()
+    site.worktrees.fill(worktree)
+    assert contents(worktree) == FILES
+
+
+def test_a_moved_repository_is_repaired(site: Site, tmp_path: Path) -> None:
+    site.start("A")
+    site.repo.rename(tmp_path / "moved")
+    paths = discover(tmp_path / "moved")
+    worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
+    path = worktrees.path_for("A")
+    assert worktrees.repair() == [path]
+    assert worktrees.is_filled("A")
+    assert git(path, "status", "--porcelain") == ""
+    assert worktrees.repair() == []
+
+
+# -- taking down -------------------------------------------------------------------------------------
+
+
+def test_removing_keeps_every_commit_and_every_change(site: Site) -> None:
+    before = fingerprint(site.repo, ["feature/A"])
+    worktree = site.start("A")
+    (worktree / "b.txt").write_text("b\n")
+    git(worktree, "add", "-A")
+    git(worktree, "commit", "-q", "-m", "work")
+    (worktree / "c.txt").write_text("c\n")
+    (worktree / "x.log").write_text("ignored\n")
+    closed = worktree / "closed"
+    closed.mkdir()
+    (closed / "x.log").write_text("ignored\n")
+    closed.chmod(0o500)
+    tip = site.git.branch_commit("feature/A")
+    kept = site.worktrees.remove("A", "run-1")
+    assert kept
+    assert git(site.repo, "show", f"{kept.ref}:c.txt") == "c"
+    assert site.git.branch_commit("feature/A") == tip
+    assert not worktree.exists()
+    assert len(site.worktrees.entries()) == 1
+    assert not site.worktrees.is_filled("A")
+    assert site.worktrees.remove("A", "run-1") is None
+    assert fingerprint(site.repo, ["feature/A"]) == before
+
+
+def test_a_worktree_that_holds_the_only_copy_stays(site: Site) -> None:
+    worktree = site.start("A")
+    git(worktree, "checkout", "-q", "--detach")
+    git(worktree, "commit", "-q", "--allow-empty", "-m", "work")
+    with pytest.raises(GitError, match="commits on no branch"):
+        site.worktrees.remove("A", "run-1")
+    git(worktree, "checkout", "-q", "-b", "kept")
+    (worktree / "nested").mkdir()
+    git(worktree / "nested", "init", "-q")
+    with pytest.raises(GitError, match=r"a repository of its own \(nested\)"):
+        site.worktrees.remove("A", "run-1")
+    assert worktree.exists()
+    shutil.rmtree(worktree)
+    assert site.worktrees.remove("A", "run-1") is None
+    assert len(site.worktrees.entries()) == 1
