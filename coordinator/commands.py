@@ -63,7 +63,8 @@ _NAMES: dict[str, type[Command]] = {
 
 def to_dict(command: Command) -> dict[str, Any]:
     name = next(name for name, kind in _NAMES.items() if isinstance(command, kind))
-    return {"command": name, **asdict(command)}
+    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(command).items()}
+    return {"command": name, **fields}
 
 
 def from_dict(document: Any) -> Command:

@@ -34,6 +34,7 @@ from coordinator.recorder import Recorder, Transition
 from coordinator.recovery import Found, recover
 from coordinator.reducer import PERSON, reduce, requeued
 from coordinator.registry import Registry
+from coordinator.sampler import Sampler
 from coordinator.settings_watch import SettingsWatch
 from coordinator.state import EngineState, slots_used
 from coordinator.worktrees import Worktrees
@@ -160,6 +161,7 @@ class Engine:
             stop_wanted=self._stop_wanted,
         )
         self._context = context
+        self._sampler = Sampler(self._metrics, paths.root, clock)
         self._recorder = Recorder(
             self._registry,
             self._metrics,
@@ -310,6 +312,7 @@ class Engine:
                 self._fault("settings", self._settings.problem)
                 self._take_commands()
                 self._dropbox.tidy(self._clock.now())
+                self._sampler.look(self._snapshot)
             except Exception as error:  # noqa: BLE001 - the next second tries again
                 self._log.failure("housekeeping", error)
 

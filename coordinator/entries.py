@@ -6,16 +6,8 @@ import os
 from typing import Any
 
 from coordinator.clock import iso
-from coordinator.model import (
-    ACTIVE,
-    COMPLETED,
-    FAILED,
-    QUEUED,
-    EngineSnapshot,
-    PrdState,
-    PrdView,
-    QueueView,
-)
+from coordinator.model import EngineSnapshot, PrdState, PrdView, QueueView
+from coordinator.registry_entries import kind_of
 from coordinator.scheduler import nothing_can_run, queue
 from coordinator.state import UNGATED, EngineState, Record, slots_used
 
@@ -23,19 +15,6 @@ Document = dict[str, Any]
 
 #: The lifecycle events of `metrics.jsonl` by the state that was reached; others are `prd_<state>`.
 _EVENT_NAMES = {PrdState.RUNNING: "prd_started", PrdState.NOTHING_LEFT: "prd_nothing_left"}
-
-
-def registry_kind(state: PrdState) -> str | None:
-    """The registry list an entry of this state lives in; None: it is not stored."""
-    for kind, states in (
-        ("active", ACTIVE),
-        ("queued", QUEUED),
-        ("completed", COMPLETED),
-        ("failed", FAILED),
-    ):
-        if state in states:
-            return kind
-    return None
 
 
 def registry_entry(record: Record, root: str) -> Document:
@@ -60,7 +39,7 @@ def registry_entry(record: Record, root: str) -> Document:
             "branch_asked": run.branch_asked,
             "worktree_path": _relative(run.worktree, root),
         }
-    kind = registry_kind(record.state)
+    kind = kind_of(record.state)
     if kind == "active":
         entry |= {
             "pid": record.pid,

@@ -21,8 +21,8 @@ from coordinator.faultpoints import reach
 from coordinator.jobs import JobFacts, JobSpec, JobStatus, inspect
 from coordinator.processes import Survivor
 
-#: Seconds in which a keeper has to have recorded the start; it takes 50 ms.
-START_PATIENCE = 5.0
+#: Seconds in which a keeper has to have recorded the start. It takes 50 ms, unless the machine is overrun.
+START_PATIENCE = 20.0
 
 Wish = Literal["pause", "resume", "soft_stop"]
 

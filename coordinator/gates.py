@@ -15,7 +15,7 @@ from coordinator.faultpoints import reach
 from coordinator.jobs import JobSpec
 from coordinator.model import Exit, Prd
 from coordinator.runs import Intent, tail
-from coordinator.worker_env import worker_env, worker_port
+from coordinator.worker_env import Place, worker_port
 
 #: Bytes of a failed gate's output kept with the verdict.
 OUTPUT_KEPT = 4096
@@ -67,16 +67,8 @@ def run_gate(context: Context, intent: Intent, number: int, command: str) -> Gat
     job_dir = gate_dir(run.run_dir, number)
     job_dir.mkdir(parents=True, exist_ok=True)
     output = job_dir / "output"
-    prd_json = worktree / "prds" / "active" / run.prd_id / "prd.json"
-    env = worker_env(
-        os.environ,
-        context.git.local_env_vars(),
-        run,
-        prd_json,
-        slot=intent.slot,
-        port=worker_port(intent.slot),
-        extra=context.settings().worktree.env,
-    )
+    place = Place(run, intent.slot, worker_port(intent.slot))
+    env = place.env(os.environ, context.git.local_env_vars(), context.settings().worktree.env)
     spec = JobSpec(
         key=f"{run.run_id}/gate-{number}",
         generation=run.generation,

@@ -22,7 +22,7 @@ from coordinator.model import Exit, Prd, Run
 from coordinator.runs import Intent, Journal, new_run_id, runs_of, write_intent
 from coordinator.stashes import pin_stashes
 from coordinator.verification import put_back_what_was_set_aside
-from coordinator.worker_env import NoWorker, find_program, worker_argv, worker_env, worker_port
+from coordinator.worker_env import NoWorker, Place, find_program, worker_port
 from coordinator.worktree_files import copy_files, copy_prd
 
 
@@ -180,18 +180,9 @@ class Launcher:
     def _spawn(self, wanted: StartRun, run: Run, worktree: Path) -> None:
         context = self._context
         settings = context.settings()
-        prd_json = worktree / "prds" / "active" / run.prd_id / "prd.json"
-        port = worker_port(wanted.slot)
-        env = worker_env(
-            os.environ,
-            context.git.local_env_vars(),
-            run,
-            prd_json,
-            slot=wanted.slot,
-            port=port,
-            extra=settings.worktree.env,
-        )
-        argv = worker_argv(settings.worker.command, run, prd_json, slot=wanted.slot, port=port)
+        place = Place(run, wanted.slot, worker_port(wanted.slot))
+        env = place.env(os.environ, context.git.local_env_vars(), settings.worktree.env)
+        argv = [place.fill(word) for word in settings.worker.command]
         argv[0] = find_program(argv[0], worktree, context.paths.root, env.get("PATH"))
         state = worktree / ".claude-loop"
         state.mkdir(exist_ok=True)

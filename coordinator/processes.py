@@ -23,10 +23,11 @@ from coordinator.proctable import Process, read_process
 
 #: Seconds between TERM and KILL for the left-overs of a job whose main process is gone.
 SWEEP_GRACE = 5.0
-#: Seconds after KILL until a process that still lives is named instead of waited for.
-UNKILLABLE = 5.0
+#: Seconds after its KILL until a process that still lives is named instead of waited for. Ample: where
+#: thousands compete for the processor, the killed need some of it to die.
+UNKILLABLE = 30.0
 #: Seconds for which a keeper is given time to record what it just saw.
-KEEPER_PATIENCE = 5.0
+KEEPER_PATIENCE = 10.0
 #: More processes than this in a job that was asked to end is a storm of forks: it gets no further grace, as
 #: it soon takes all of the machine.
 STORM = 500
@@ -174,6 +175,7 @@ def _end_all(job_dir: Path, worktree: Path | None, grace: float) -> None:
     kill_at = time.monotonic() + grace
     asked: set[Identity] = set()
     refused: set[Identity] = set()
+    killed: dict[Identity, float] = {}
     look: Callable[[], set[Identity]] = lambda: {one.identity for one in _look(job_dir, worktree)}  # noqa: E731
     while True:
         # An empty look is confirmed by a second: a parent may have forked and died between two of its reads.
@@ -181,11 +183,14 @@ def _end_all(job_dir: Path, worktree: Path | None, grace: float) -> None:
         now = time.monotonic()
         if len(found) > STORM:
             kill_at = min(kill_at, now)
-        if found <= refused or now > kill_at + UNKILLABLE:
+        refused |= {who for who, since in killed.items() if now - since > UNKILLABLE}
+        if found <= refused:
             return
         fresh = found if now >= kill_at else found - asked
         numbers = (signal.SIGKILL,) if now >= kill_at else (signal.SIGTERM, signal.SIGCONT)
         refused |= {who for who in fresh if not send(who, *numbers)}
+        if now >= kill_at:
+            killed = {who: killed.get(who, now) for who in found}
         newborn = found - asked
         asked |= found
         if now < kill_at:

@@ -15,13 +15,13 @@ from typing import Any
 
 from coordinator.commands import Accepted, Answer
 from coordinator.engine_log import EngineLog
-from coordinator.entries import metrics_event, registry_entry, registry_kind
+from coordinator.entries import metrics_event, registry_entry
 from coordinator.errors import StateError
 from coordinator.metrics import Metrics
 from coordinator.model import PrdState
 from coordinator.reducer import PERSON
 from coordinator.registry import Registry
-from coordinator.registry_entries import place, remove
+from coordinator.registry_entries import kind_of, place, remove
 from coordinator.scheduler import queue as queue_order
 from coordinator.state import EngineState, Record
 
@@ -162,7 +162,7 @@ def apply(document: dict[str, Any], written: Mapping[str, Record], state: Engine
     for prd_id, record in state.records.items():
         if written.get(prd_id) == record:
             continue
-        kind = registry_kind(record.state)
+        kind = kind_of(record.state)
         if kind is None:
             remove(document, prd_id)
         else:

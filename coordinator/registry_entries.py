@@ -73,9 +73,8 @@ def remove(document: Document, prd_id: str) -> bool:
     return found
 
 
-def kind_of(status: str) -> str:
-    """The list that entries of a state live in. Raises ValueError for a state that is not stored."""
-    state = PrdState(status)
+def kind_of(state: PrdState) -> str | None:
+    """The list that entries of a state live in; None: PRDs in it are not stored."""
     for kind, states in (
         ("active", ACTIVE),
         ("queued", QUEUED),
@@ -84,12 +83,14 @@ def kind_of(status: str) -> str:
     ):
         if state in states:
             return kind
-    raise ValueError(f"PRDs that are {status!r} are not stored")
+    return None
 
 
 def with_status(kind: str, entry: Document, status: str, more: Document, now: str) -> tuple[str, Document]:
     """(kind, entry) after a change of status; a move to another list is dated `now` (ISO 8601)."""
-    wanted = kind_of(status)
+    wanted = kind_of(PrdState(status))
+    if wanted is None:
+        raise ValueError(f"PRDs that are {status!r} are not stored")
     changed = entry | {"status": status}
     if wanted != kind or _TIME_KEY[wanted] not in changed:
         changed[_TIME_KEY[wanted]] = now

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from coordinator.errors import PrdTuiError
 from coordinator.model import Run
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 #: First port of slot 1; each slot has ten, below the range that Linux hands out by itself (32768 up).
 PORT_BASE, PORTS_PER_SLOT = 21000, 10
@@ -29,38 +33,49 @@ def worker_port(slot: int) -> int:
     return first
 
 
-def worker_env(
-    inherited: Mapping[str, str],
-    git_variables: Iterable[str],
-    run: Run,
-    prd_json: Path,
-    *,
-    slot: int,
-    port: int,
-    extra: Mapping[str, str] | None = None,
-) -> dict[str, str]:
-    """The person's environment without what would point git elsewhere, plus what tells the worker who it is."""
-    local = set(git_variables)
-    env = {key: value for key, value in inherited.items() if key not in local}
-    env |= {
-        "PRD_ID": run.prd_id,
-        "PRD_JSON": str(prd_json),
-        "PRD_RUN_ID": run.run_id,
-        "PRD_SLOT": str(slot),
-        "PRD_PORT": str(port),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_EDITOR": "true",
-        "PAGER": "cat",
-    }
-    fields = _fields(run, prd_json, slot, port)
-    env |= {key: _filled(value, fields) for key, value in (extra or {}).items()}
-    return env
+@dataclass(frozen=True)
+class Place:
+    """Where a run's processes work: what fills the placeholders, and what their environment tells them."""
 
+    run: Run
+    slot: int
+    port: int
 
-def worker_argv(command: Iterable[str], run: Run, prd_json: Path, *, slot: int, port: int) -> list[str]:
-    """The words of `[worker] command` with their placeholders filled in."""
-    fields = _fields(run, prd_json, slot, port)
-    return [_filled(word, fields) for word in command]
+    @property
+    def prd_json(self) -> Path:
+        return Path(self.run.worktree) / "prds" / "active" / self.run.prd_id / "prd.json"
+
+    def fill(self, word: str) -> str:
+        """`word` with its placeholders filled in."""
+        fields = {
+            "prd_json": str(self.prd_json),
+            "prd_id": self.run.prd_id,
+            "prd_dir": str(self.prd_json.parent),
+            "worktree": self.run.worktree,
+            "branch": self.run.branch,
+            "slot": str(self.slot),
+            "port": str(self.port),
+        }
+        # In one pass, so that a value that happens to contain braces is not filled in again.
+        return _PLACEHOLDER.sub(lambda found: fields.get(found[1], found[0]), word)
+
+    def env(
+        self, inherited: Mapping[str, str], git_variables: Iterable[str], extra: Mapping[str, str]
+    ) -> dict[str, str]:
+        """The person's environment without what points git elsewhere, plus who the process is and `extra`."""
+        local = set(git_variables)
+        env = {key: value for key, value in inherited.items() if key not in local}
+        env |= {
+            "PRD_ID": self.run.prd_id,
+            "PRD_JSON": str(self.prd_json),
+            "PRD_RUN_ID": self.run.run_id,
+            "PRD_SLOT": str(self.slot),
+            "PRD_PORT": str(self.port),
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_EDITOR": "true",
+            "PAGER": "cat",
+        }
+        return env | {key: self.fill(value) for key, value in extra.items()}
 
 
 def find_program(word: str, worktree: Path, root: Path, path: str | None) -> str:
@@ -81,21 +96,3 @@ def find_program(word: str, worktree: Path, root: Path, path: str | None) -> str
                 raise NoWorker(f"The worker command {word} is not executable: run chmod +x on it.")
             return str(candidate)
     raise NoWorker(f"The worker command {word} does not exist: correct [worker] command or add the script.")
-
-
-def _fields(run: Run, prd_json: Path, slot: int, port: int) -> dict[str, str]:
-    return {
-        "prd_json": str(prd_json),
-        "prd_id": run.prd_id,
-        "prd_dir": str(prd_json.parent),
-        "worktree": run.worktree,
-        "branch": run.branch,
-        "slot": str(slot),
-        "port": str(port),
-    }
-
-
-def _filled(word: str, fields: Mapping[str, str]) -> str:
-    for name, value in fields.items():
-        word = word.replace("{" + name + "}", value)
-    return word

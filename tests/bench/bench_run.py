@@ -102,7 +102,16 @@ def refill(folder: Path) -> list[Row]:
     checkouts = []
     for index in range(15):
         began = time.perf_counter()
-        call("git", "worktree", "add", "-q", "-b", f"plain/{index}", str(folder / f"plain-{index}"), cwd=bed.repo)
+        call(
+            "git",
+            "worktree",
+            "add",
+            "-q",
+            "-b",
+            f"plain/{index}",
+            str(folder / f"plain-{index}"),
+            cwd=bed.repo,
+        )
         checkouts.append(time.perf_counter() - began)
     bare = make_bed(folder / "bare", pause)
     bare.log.touch()
@@ -141,7 +150,9 @@ def drain_prds(folder: Path) -> list[Row]:
             began = time.perf_counter()
             run_all(bed, number, limit)
             ours.append(time.perf_counter() - began)
-        rows.append(versus(f"drain of {number} PRDs with a commit each, limit {limit}", "bare loop", bare, ours, 2.5))
+        rows.append(
+            versus(f"drain of {number} PRDs with a commit each, limit {limit}", "bare loop", bare, ours, 2.5)
+        )
     return rows
 
 
@@ -156,7 +167,14 @@ def waiting_workers(folder: Path) -> list[Row]:
         spans[limit] = ends[-1] - starts[0]
     quotient = spans[1] / spans[3]
     return [
-        Row(f"{number} workers of 2 s, limit 3", f"limit 1 {spans[1]:.2f} s", f"{spans[3]:.2f} s", quotient, 2.9, True),
+        Row(
+            f"{number} workers of 2 s, limit 3",
+            f"limit 1 {spans[1]:.2f} s",
+            f"{spans[3]:.2f} s",
+            quotient,
+            2.9,
+            True,
+        ),
         Row(
             f"{number} workers of 2 s, limit 1",
             f"no overhead {number * 2} s",
@@ -183,7 +201,7 @@ def queued_to_running(folder: Path) -> list[Row]:
                 name = f"PRD-{index:02}"
                 drop_prd(bed.repo, name, prd_json(1))
                 wait_until(lambda: _at(engine, name, PrdState.COMPLETED), 30, name)  # noqa: B023 - called here
-                ours.append(_at(engine, name, PrdState.RUNNING) - _at(engine, name, PrdState.QUEUED))
+                ours.append(_at(engine, name, PrdState.RUNNING) - _at(engine, name, PrdState.STARTING))
                 shutil.rmtree(worktree)
         rows.append(versus(f"queued → running, cold, {count} files", "git worktree add", plain, ours, 1.5))
     return rows
@@ -227,7 +245,13 @@ def _bare_watch(folder: Path) -> list[float]:
     numbers = itertools.count()
     moved = 0.0
     for changes in watch(
-        folder, debounce=50, step=10, rust_timeout=200, yield_on_timeout=True, recursive=False, watch_filter=None
+        folder,
+        debounce=50,
+        step=10,
+        rust_timeout=200,
+        yield_on_timeout=True,
+        recursive=False,
+        watch_filter=None,
     ):
         if changes:
             found.append(time.time() - moved)
@@ -285,5 +309,3 @@ def _engine(bed: Bed) -> Iterator[EngineApi]:
         made.join(10)
         os.environ.clear()
         os.environ.update(before)
-
-

@@ -59,7 +59,16 @@ def _at_once(make: Callable[[str], bool], numbers: itertools.count[int]) -> int:
 
 def _plain(site: Site, name: str) -> bool:
     try:
-        call("git", "worktree", "add", "-q", "-b", f"plain/{name}", f"../plain-{name}", cwd=site.repo)
+        call(
+            "git",
+            "worktree",
+            "add",
+            "-q",
+            "-b",
+            f"plain/{name}",
+            str(site.repo.parent / f"{site.repo.name}-{name}"),
+            cwd=site.repo,
+        )
     except subprocess.CalledProcessError:
         return False
     return True

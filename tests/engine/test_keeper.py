@@ -181,11 +181,13 @@ def test_ends_the_tree_at_the_time_limit(jobs: Jobs) -> None:
 
 
 def test_the_time_limit_reaches_what_is_stopped_or_stubborn(jobs: Jobs) -> None:
-    handle = jobs.shell("job", f"(kill -STOP $$) & {STUBBORN}", time_limit=0.3)
+    handle = jobs.shell("job", f"trap '' TERM; kill -STOP $$; {STUBBORN}", time_limit=1.0)
     facts = until_swept(handle.job_dir)
     assert facts.exit is not None
     assert facts.exit.timed_out
-    assert facts.exit.signal == signal.SIGKILL
+    # TERM only where the limit came before the trap, on a machine that is busy with other things.
+    assert facts.exit.signal == signal.SIGKILL or not said(jobs.folder / "job.log", "ready")
+    assert not processes.members(handle.job_dir)
 
 
 def test_outlives_the_signals_of_a_terminal(jobs: Jobs) -> None:

@@ -14,11 +14,9 @@ from coordinator.errors import GitError
 from coordinator.git import Git, discover
 from coordinator.worktrees import Worktrees
 from tests.support.repos import git
-from tests.support.sites import Site, contents
+from tests.support.sites import FILES, Site, contents
 from tests.support.untouched import fingerprint
 from tests.support.waiting import wait_until
-
-FILES = {"a.txt": "a\n", "run.sh": "#!/bin/sh\n", "deep/er/b.txt": "b\n", ".gitignore": "*.log\n"}
 
 #: Begins, fills and marks the worktree of PRD A in the repository of argv[1], as run-1.
 SCRIPT = """

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,35 +13,13 @@ from coordinator.errors import GitError, PrdTuiError
 from coordinator.git import Git, discover
 from coordinator.worktrees import Worktrees
 from tests.support.repos import git, make_repo
-from tests.support.sites import Site, contents
+from tests.support.sites import FILES, Site, contents
 from tests.support.untouched import fingerprint
-
-FILES = {"a.txt": "a\n", "run.sh": "#!/bin/sh\n", "deep/er/b.txt": "b\n", ".gitignore": "*.log\n"}
-
-#: Begins, fills and marks the worktree of PRD A in the repository of argv[1], as run-1.
-SCRIPT = """
-import sys
-from pathlib import Path
-from coordinator.git import Git, discover
-from coordinator.worktrees import Worktrees
-paths = discover(Path(sys.argv[1]))
-worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
-path = worktrees.add("A", "run-1", "feature/A")
-worktrees.fill(path)
-worktrees.mark_filled("A", "run-1")
-"""
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     return Site(tmp_path / "repo", FILES)
-
-
-def run_script(site: Site, **variables: str) -> subprocess.Popen[bytes]:
-    site.paths.run_dir("A", "run-1").mkdir(parents=True, exist_ok=True)
-    branches.create(site.git, "feature/A", site.base, "run-1")
-    env = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[2])} | variables
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(site.repo)], env=env)
 
 
 # -- making ------------------------------------------------------------------------------------------

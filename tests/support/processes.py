@@ -94,7 +94,8 @@ class Jobs:
     def close(self) -> None:
         for job_dir in self._dirs:
             facts = inspect(job_dir)
-            processes.terminate(job_dir, self.worktree, 0.0, kill_now=True)
+            left = processes.terminate(job_dir, self.worktree, 0.0, kill_now=True)
+            assert left == (), f"the test leaves {left} behind"
             if facts.keeper is not None:
                 processes.send(facts.keeper, signal.SIGKILL)
                 processes.wait_for_end([facts.keeper], 5.0)

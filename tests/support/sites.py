@@ -9,6 +9,9 @@ from coordinator.git import Git, discover
 from coordinator.worktrees import Worktrees
 from tests.support.repos import git, make_repo
 
+#: A script, a folder in a folder and an ignore rule: what a checkout has to get right.
+FILES = {"a.txt": "a\n", "run.sh": "#!/bin/sh\n", "deep/er/b.txt": "b\n", ".gitignore": "*.log\n"}
+
 
 class Site:
     """`repo` with `files` committed on `main`; worktrees are under `.claude-loop/worktrees`."""
