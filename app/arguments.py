@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any, NoReturn
 
 from app.cli import VERSION
+from app.config_command import USAGE as CONFIG_USAGE
+from coordinator.api import PrdTuiError
 
 EXAMPLES = """examples:
   prd-tui run                      run every PRD in prds/active, several at a time
@@ -21,10 +24,20 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one sentence; takes no abbreviations, so that a new option changes no old line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**({"allow_abbrev": False} | options))
+
+    def error(self, message: str) -> NoReturn:
+        raise PrdTuiError(f"{message}; {self.prog} --help shows what there is.")
+
+
 def duration(text: str) -> float:
     """Seconds of `90`, `90s`, `15m`, `8h`, `1d`."""
     match = _DURATION.fullmatch(text)
-    if match is None:
+    if match is None or not float(match[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90s, 15m, 8h or 1d")
     return float(match[1]) * _UNITS[match[2] or "s"]
 
@@ -36,7 +49,7 @@ def positive(text: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="prd-tui",
         description="Runs many PRDs at once, each in its own git worktree with its own worker, and verifies them.",
         epilog=EXAMPLES,
@@ -58,10 +71,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
 
-    status = commands.add_parser("status", help="what runs, waits, failed and is ready")
-    status.add_argument("prd", nargs="?", metavar="PRD")
-    status.add_argument("--json", action="store_true", help="the registry as JSON")
-    status.add_argument("--plain", action="store_true", help="no colour")
+    commands.add_parser("status", help="what runs, waits, failed and is ready")  # parses its own words
 
     for name, text in (("stop", "stop workers; worktrees are kept"), ("kill", "the same, at once")):
         stop = commands.add_parser(name, help=text)
@@ -86,6 +96,8 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     logs.add_argument("-n", "--lines", type=positive, metavar="N", help="the last N lines (default 100)")
 
-    config = commands.add_parser("config", help="show, change and approve settings")
+    config = commands.add_parser(
+        "config", help="show, change and approve settings", usage=CONFIG_USAGE.removeprefix("usage: ")
+    )
     config.add_argument("words", nargs=argparse.REMAINDER, metavar="get KEY | set KEY VALUE | approve")
     return top

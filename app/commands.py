@@ -8,13 +8,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 
 from app.arguments import parser
-from app.status_text import clean
+from app.cli import SPELLINGS
+from app.status_text import clean, quoted
 from coordinator import api
 from coordinator.api import Paths, PrdTuiError
 from coordinator.commands import Command, HoldQueue, Rejected, ReleaseQueue, RetryPrds, StopPrds
+
+#: The end of a worker's log's name, and the bytes of a log that are read at once.
+_LOG, _BLOCK = "_worker.log", 65536
 
 #: Seconds an owner has to answer; it looks at its drop box at least once a second.
 ANSWER_TIMEOUT = 5.0
@@ -28,11 +33,13 @@ def run_command(argv: Sequence[str], start: str) -> int:
         return 0
     try:
         words = list(argv)
-        if not words[0].startswith("-") and words[0] not in _COMMANDS:
-            words = _bare_prds(words, start)
-        elif words[0] == "--":
+        if words[0] == "--":
             words = ["run", *words]
-        arguments = top.parse_args(words)
+        elif not words[0].startswith("-") and words[0] not in _COMMANDS:
+            words = _bare_prds(words, start)
+        arguments, unknown = top.parse_known_args(words)
+        if unknown or not arguments.command:
+            raise PrdTuiError(_not_taken(arguments.command, (unknown or words)[0]))
         return _COMMANDS[arguments.command](arguments, Path(start))
     except PrdTuiError as error:
         print(f"prd-tui: {clean(str(error))}", file=sys.stderr)
@@ -43,12 +50,23 @@ def _bare_prds(words: list[str], start: str) -> list[str]:
     """PRD names without a command mean `run`; anything else is an error with a suggestion."""
     active = _paths(Path(start)).active
     first = words[0]
-    if (active / first).is_dir():
-        return ["run", *words]
     folders = [entry.name for entry in active.iterdir()] if active.is_dir() else []
-    close = difflib.get_close_matches(first, [*_COMMANDS, *folders], n=1)
-    hint = f"did you mean {close[0]}?" if close else "prd-tui --help lists the commands."
-    raise PrdTuiError(f"{first} is neither a command nor a folder in prds/active: {hint}")
+    if first in folders:
+        return ["run", *words]
+    hint = _hint(first, [*_COMMANDS, "status", *folders], "prd-tui --help lists the commands.")
+    raise PrdTuiError(f"{quoted(first)} is neither a command nor a folder in prds/active: {hint}")
+
+
+def _not_taken(command: str | None, word: str) -> str:
+    if command:
+        return f"{command} does not take {quoted(word)}: prd-tui {command} --help shows what it takes."
+    hint = _hint(word, [*SPELLINGS, "--help", "--version"], "prd-tui --help lists what there is.")
+    return f"There is no {quoted(word)}: {hint}"
+
+
+def _hint(word: str, known: list[str], otherwise: str) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {quoted(close[0])}?" if close else otherwise
 
 
 def _paths(start: Path) -> Paths:
@@ -110,23 +128,37 @@ def _add(arguments: argparse.Namespace, start: Path) -> int:
 
 
 def _logs(arguments: argparse.Namespace, start: Path) -> int:
-    path = _paths(start).worker_log(arguments.prd)
-    if not path.is_file():
-        raise PrdTuiError(f"{arguments.prd} has no log yet: prd-tui status shows what has run.")
-    lines = arguments.lines or 100
-    with path.open("rb") as log:
-        size = os.fstat(log.fileno()).st_size
-        log.seek(max(0, size - lines * 4096))
-        text = log.read()
-        _print_log(b"".join(text.splitlines(keepends=True)[-lines:]))
-        while arguments.follow:
-            more = log.read(65536)
-            if more:
-                _print_log(more)
+    paths = _paths(start)
+    names = [entry.name.removesuffix(_LOG) for entry in paths.logs.glob(f"*{_LOG}")]
+    if arguments.prd not in names:
+        hint = _hint(arguments.prd, names, "prd-tui status shows what has run.")
+        raise PrdTuiError(f"{quoted(arguments.prd)} has no log: {hint}")
+    with paths.worker_log(arguments.prd).open("rb", buffering=0) as log:
+        log.seek(_last_lines(log, arguments.lines or 100))
+        while True:
+            if part := log.read(_BLOCK):
+                _print_log(part)
                 continue
+            if not arguments.follow:
+                return 0
             if os.fstat(log.fileno()).st_size < log.tell():
                 log.seek(0)  # it was cut short: what follows is new
             time.sleep(0.2)
+
+
+def _last_lines(log: FileIO, wanted: int) -> int:
+    """Where the last `wanted` lines begin; a line end at the very end opens no further line."""
+    begin = end = log.seek(0, os.SEEK_END)
+    while begin:
+        size = min(begin, _BLOCK)
+        begin -= size
+        log.seek(begin)
+        block = log.read(size)
+        at = size - 1 if begin + size == end else size  # the byte at the end is no end of an earlier line
+        while (at := block.rfind(b"\n", 0, at)) >= 0:
+            wanted -= 1
+            if not wanted:
+                return begin + at + 1
     return 0
 
 
@@ -146,15 +178,8 @@ def _config(arguments: argparse.Namespace, start: Path) -> int:
     return main(arguments.words, api.settings_desk(_paths(start)))
 
 
-def _status(arguments: argparse.Namespace, start: Path) -> int:
-    raise AssertionError(
-        "status is dispatched before"
-    )  # its --help alone comes here, and exits while parsing
-
-
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "run": _run,
-    "status": _status,
     "stop": _stop,
     "kill": _stop,
     "retry": _retry,

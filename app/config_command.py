@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from app.status_text import clean, pad, width
+from coordinator.api import PrdTuiError
 
 if TYPE_CHECKING:
     from coordinator.api import SettingsDesk
@@ -34,8 +35,9 @@ def main(argv: list[str], desk: SettingsDesk) -> int:
         case ["approve"]:
             _print(_approve(desk))
         case _:
-            sys.stderr.write(USAGE)
-            return 2
+            raise PrdTuiError(
+                "config takes get KEY, set KEY [VALUE] or approve; alone it lists every setting."
+            )
     return 0
 
 
@@ -68,5 +70,4 @@ def _approve(desk: SettingsDesk) -> str:
 
 
 def _print(text: str) -> None:
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    sys.stdout.write(text)

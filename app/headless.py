@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import difflib
 import json
 import os
@@ -14,8 +13,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TextIO
 
-from app.status_text import clean
-from coordinator.api import EngineApi, Happened, Paths, PrdTuiError, open_engine, require_worker
+from app.cli import discard
+from app.status_text import clean, quoted
+from coordinator.api import EngineApi, Happened, Paths, PrdTuiError, open_engine, require_base, require_worker
 from coordinator.commands import HoldQueue, StopMode
 from coordinator.model import EngineSnapshot, PrdState, PrdView
 
@@ -48,6 +48,7 @@ def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
     """Runs until nothing can run any more; returns the exit code. Raises PrdTuiError."""
     _refuse_inside_worker(paths)
     require_worker(paths)
+    require_base(paths)
     only = _named(arguments.prds, paths)
     overrides = {
         "coordinator.max_prds": arguments.max_prds,
@@ -57,37 +58,39 @@ def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
         paths, overrides={key: value for key, value in overrides.items() if value is not None}, only=only
     )
     signals = Signals(engine)
-    engine.start()
     if arguments.hold:
-        engine.submit(HoldQueue())
-    printer = _json_line if arguments.json else _plain_line
+        engine.submit(HoldQueue())  # before anything can start
+    engine.start()
+    narrator = Narrator(engine, _json_line if arguments.json else _plain_line)
     deadline = time.monotonic() + arguments.timeout if arguments.timeout else None
-    seen = _follow(engine, printer, watch=arguments.watch, deadline=deadline)
+    _follow(engine, narrator, watch=arguments.watch, deadline=deadline)
     engine.join(FAREWELL)
-    _print_events(engine, seen, printer)
+    narrator.tell()
     snapshot = engine.snapshot()
     if not arguments.json:
-        _summary(snapshot, only)
+        views = _asked_for(snapshot, only)
+        _summary(
+            snapshot, [view for view in views if view.state not in _GOOD or view.prd_id in narrator.named]
+        )
     if signals.received:
         return 128 + signals.received
     return _exit_code(snapshot, only)
 
 
-def _follow(engine: EngineApi, printer: Printer, *, watch: bool, deadline: float | None) -> int:
+def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: float | None) -> None:
     """Prints what happens until the engine has ended; asks it to when nothing is left to do."""
-    seen, asked = 0, False
+    asked = False
     while not engine.join(LOOK):
-        seen = _print_events(engine, seen, printer)
+        narrator.tell()
         if asked:
             continue
         if deadline is not None and time.monotonic() > deadline:
-            print("prd-tui: the time is up, stopping everything", file=sys.stderr)
+            _write("prd-tui: the time is up, stopping everything", sys.stderr)
             engine.request_stop(StopMode.TERM)
             asked = True
         elif not watch and engine.is_idle() and engine.snapshot().exhausted:
             engine.request_stop(StopMode.DETACH)
             asked = True
-    return seen
 
 
 def _refuse_inside_worker(paths: Paths) -> None:
@@ -106,8 +109,8 @@ def _named(names: list[str], paths: Paths) -> frozenset[str] | None:
     for name in names:
         if name not in folders:
             close = difflib.get_close_matches(name, folders, n=1)
-            hint = f"did you mean {close[0]}?" if close else "prd-tui add puts one there."
-            raise PrdTuiError(f"{name} is no folder in prds/active: {hint}")
+            hint = f"did you mean {quoted(close[0])}?" if close else "prd-tui add puts one there."
+            raise PrdTuiError(f"{quoted(name)} is no folder in prds/active: {hint}")
     return frozenset(names)
 
 
@@ -123,17 +126,30 @@ def _asked_for(snapshot: EngineSnapshot, only: frozenset[str] | None) -> list[Pr
 # -- printing --------------------------------------------------------------------------------------------
 
 
-def _print_events(engine: EngineApi, seen: int, printer: Printer) -> int:
-    page = engine.events_after(seen, 1000)
-    for event in page.events:
-        printer(event)
-    return page.next_seq
+class Narrator:
+    """Tells each event once, and remembers the PRDs that any was about in `named`."""
+
+    def __init__(self, engine: EngineApi, printer: Printer) -> None:
+        self._engine = engine
+        self._printer = printer
+        self._seen = 0
+        self.named: set[str] = set()
+
+    def tell(self) -> None:
+        """Everything since the last time."""
+        while (page := self._engine.events_after(self._seen, 1000)).events:
+            for event in page.events:
+                self._printer(event)
+                self.named.add(event.prd_id)
+            self._seen = page.next_seq
 
 
 def _write(text: str, stream: TextIO) -> None:
     """A reader that went away must not end the night."""
-    with contextlib.suppress(OSError):
+    try:
         print(text, file=stream, flush=True)
+    except OSError:
+        discard(stream)
 
 
 def _plain_line(event: Happened) -> None:
@@ -154,13 +170,12 @@ def _json_line(event: Happened) -> None:
     _write(json.dumps(document), sys.stdout)
 
 
-def _summary(snapshot: EngineSnapshot, only: frozenset[str] | None) -> None:
+def _summary(snapshot: EngineSnapshot, views: list[PrdView]) -> None:
     """One line per PRD on stdout: what became of it, where its work is, why it is not done."""
-    views = _asked_for(snapshot, only)
     for hold in snapshot.queue.holds:
-        print(clean(f"held: {hold}"), file=sys.stderr)
+        _write(clean(f"held: {hold}"), sys.stderr)
     for fault in snapshot.faults:
-        print(clean(f"fault: {fault}"), file=sys.stderr)
+        _write(clean(f"fault: {fault}"), sys.stderr)
     wide = max((len(view.prd_id) for view in views), default=0)
     for view in sorted(views, key=lambda view: (view.state not in _GOOD, view.prd_id)):
         branch = view.branch

@@ -47,7 +47,7 @@ def main(argv: list[str], start: str) -> int:
         if "--help" in flags:
             _say(USAGE)
             return 0
-        found = registry_file.find(start)
+        found = registry_file.find(start) if os.path.isdir(start) else None  # noqa: PTH112
         if found is None:
             raise _Refused(
                 f"{clean(start)} is not inside a git repository; go into one, or name one with -C."
@@ -287,8 +287,11 @@ def _details(entry: Entry) -> str:
     pairs = [("state", f"{glyph} {word}"), ("why", _why(entry)), ("stories", _done(entry))]
     pairs.append(("time", _time(entry, time.time())))
     told = {"prd_id", "status", "reason", "error", "progress", "duration_seconds", "stories_completed"}
+    internal = {"generation", "retries", "lost_before", "fresh", "run_dir"}
+    if entry.get("branch_asked") == entry.get("branch"):
+        internal.add("branch_asked")
     for key, value in entry.items():
-        if key not in told and value not in (None, "", [], {}):
+        if key not in told | internal and value not in (None, "", [], {}):
             text = value if isinstance(value, str) else json.dumps(value)
             pairs.append((clean(key).replace("_", " "), clean(text)))
     shown = [(name, text) for name, text in pairs if text not in ("", "-")]

@@ -54,6 +54,11 @@ def clean(value: object) -> str:
     return "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text)
 
 
+def quoted(word: str) -> str:
+    """A word that a person typed, for a message: shortened, and in quotes where it would not be seen."""
+    return fit(word, 80) if word.isprintable() and word.strip() else fit(ascii(word), 80)
+
+
 def width(text: str) -> int:
     """Columns on a terminal."""
     if text.isascii():

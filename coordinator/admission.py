@@ -119,6 +119,10 @@ class Admission:
             told += self._look_at(name, now, monotonic)
         return told
 
+    def forget(self, name: str) -> None:
+        """The next look tells of this folder as of a new one, and not that it vanished."""
+        self._folders.pop(name, None)
+
     def pending(self) -> bool:
         """Whether a folder is not still yet, be it new or known."""
         return any(_unsettled(folder) for folder in self._folders.values())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from coordinator.commands import Answer, Command, CommandId, Rejected, StopMode, StopPrds
-from coordinator.errors import PrdTuiError
+from coordinator.errors import ConfigError, PrdTuiError
 from coordinator.git import Git, discover
 from coordinator.model import EngineSnapshot, PrdState
 from coordinator.paths import Paths
@@ -30,6 +30,7 @@ __all__ = [
     "give_command",
     "open_engine",
     "put_in",
+    "require_base",
     "require_worker",
     "settings_desk",
 ]
@@ -126,6 +127,14 @@ def require_worker(paths: Paths) -> None:
         )
 
 
+def require_base(paths: Paths) -> None:
+    """Raises PrdTuiError when there is no branch that work could start from."""
+    from coordinator import branches, config
+
+    git = Git(paths)
+    branches.base(git, config.load(paths, git).settings.coordinator.base_branch)
+
+
 def settings_desk(paths: Paths) -> SettingsDesk:
     return SettingsDesk(paths, Git(paths))
 
@@ -140,7 +149,10 @@ def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> An
     from coordinator.dropbox import DropBox
     from coordinator.locks import read_owner
 
-    settings = config.load(paths, Git(paths), refuse_unapproved=False).settings
+    try:
+        settings = config.load(paths, Git(paths), refuse_unapproved=False).settings
+    except ConfigError:  # of which `run` and `config` tell: a worker can be stopped all the same
+        settings = config.Settings()
     grace = float(settings.coordinator.stop_grace)
     lock = paths.locks / "coordinator.lock"
     owner = read_owner(lock)
@@ -158,7 +170,8 @@ def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> An
         if answer is not None and accepted is None:
             accepted = answer
             deadline = time.monotonic() + (grace + 30.0 if isinstance(command, StopPrds) else answer_timeout)
-        if read_owner(lock) is None and box.withdraw(command_id):
+        if read_owner(lock) is None and box.withdraw(command_id, taken=True):
+            box.forget(command_id)
             return unattended.execute(paths, command, grace=grace)
         time.sleep(0.02)
     if accepted is not None:

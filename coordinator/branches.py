@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
 from itertools import count
 
 from coordinator import faultpoints
-from coordinator.errors import GitError
+from coordinator.errors import GitError, PrdTuiError
 from coordinator.git import Git
 
 #: Room for a suffix and git's `.lock` within the 255 bytes that a file name may have.
@@ -19,6 +20,17 @@ _HEADS = "refs/heads/"
 _AMBIGUOUS = ("refs/", "heads/", "tags/", "remotes/")
 _OBJECT_ID = re.compile(r"[0-9a-fA-F]{40}([0-9a-fA-F]{24})?")
 _MARK = "prd-tui: "
+
+
+def base(git: Git, wanted: str) -> tuple[str, str]:
+    """The branch that work starts from (`wanted`, else the checkout's) and its commit. Raises PrdTuiError."""
+    name = wanted or git.current_branch()
+    if not name:
+        raise PrdTuiError("The checkout is on no branch: set coordinator.base_branch, then start again.")
+    commit = git.head_commit(f"refs/heads/{name}")
+    if commit is None:
+        raise PrdTuiError(f"The base branch {name} does not exist: correct coordinator.base_branch.")
+    return name, commit
 
 
 def why_unusable(git: Git, name: str) -> str | None:
@@ -116,9 +128,9 @@ def keep_under_other_name(git: Git, name: str, run_id: str) -> str:
 
 def checked_out(git: Git) -> set[str]:
     """Branches checked out in any worktree, the main checkout among them; one may have no commit yet."""
-    fields = git.run("worktree", "list", "--porcelain", "-z").fields()
-    prefix = f"branch {_HEADS}"
-    return {field.removeprefix(prefix) for field in fields if field.startswith(prefix)}
+    prefix = os.fsencode(f"branch {_HEADS}")
+    fields = git.worktree_list().split(b"\0")
+    return {os.fsdecode(field.removeprefix(prefix)) for field in fields if field.startswith(prefix)}
 
 
 def _reflog(git: Git, name: str) -> list[tuple[str, str]]:

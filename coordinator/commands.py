@@ -63,7 +63,9 @@ _NAMES: dict[str, type[Command]] = {
 
 def to_dict(command: Command) -> dict[str, Any]:
     name = next(name for name, kind in _NAMES.items() if isinstance(command, kind))
-    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(command).items()}
+    fields = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(command).items()
+    }
     return {"command": name, **fields}
 
 

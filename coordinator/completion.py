@@ -20,7 +20,7 @@ from coordinator.files import write_atomic
 from coordinator.jobs import inspect
 from coordinator.model import Run
 from coordinator.runs import Intent, Journal, read_intent, runs_of, tail
-from coordinator.verification import read_worked
+from coordinator.verification import Unproven, Worked, read_worked
 
 #: Bytes of the worker's log that go into the archive.
 LOG_KEPT = 1024 * 1024
@@ -54,25 +54,19 @@ class Completer:
             journal.write("completed", context.clock.now())
         reach("run-closed")
         context.post(RunCompleted(run.prd_id, run.run_id, context.clock.now()))
+        context.look_anew(run.prd_id)  # what came under this name meanwhile was taken for an edit
 
     # -- the steps ------------------------------------------------------------------------------------
 
     def _write_passes(self, intent: Intent) -> None:
         """`passes` and `notes` of every story whose text is what was admitted go into the person's own file."""
         folder = self._source(intent)
-        worked = {story.id: story for story in read_worked(intent).prd.stories}
         try:
             original = prd_file.read_bytes(folder)
-            present = {story.id: story for story in prd_file.parse(original).stories}
+            updated = _with_results(intent, original)
         except prd_file.PrdInvalid as error:
             self._context.log.warn(f"{intent.run.prd_id}: passes not written back, {error}")
             return
-        results = {
-            story.id: prd_file.StoryResult(worked[story.id].passes, worked[story.id].notes or None)
-            for story in intent.frozen.stories
-            if story.id in worked and story.id in present and prd_file.same_text(story, present[story.id])
-        }
-        updated = prd_file.write_back(original, results)
         if updated != original:
             write_atomic(folder / "prd.json", updated)
 
@@ -81,13 +75,15 @@ class Completer:
         folder = self._context.paths.active / intent.run.prd_id
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder / "prd.json", (Path(intent.run.run_dir) / "source.json").read_bytes())
+            original = (Path(intent.run.run_dir) / "source.json").read_bytes()
+            write_atomic(folder / "prd.json", _with_results(intent, original))
         return folder
 
     def _copy_progress(self, intent: Intent) -> None:
         """What the worker wrote down goes to the person; a version of their own is kept beside it."""
-        made = read_worked(intent).folder / "progress.txt"
-        if not made.is_file() or made.is_symlink():
+        worked = _worked(intent)
+        made = worked.folder / "progress.txt" if worked else None
+        if made is None or not made.is_file() or made.is_symlink():
             return
         target = self._source(intent) / "progress.txt"
         text = made.read_bytes()
@@ -102,17 +98,18 @@ class Completer:
     def _move_folder(self, intent: Intent, journal: Journal) -> None:
         """`prds/active/<ID>` to `prds/completed/<ID>`; an older one of that name steps aside first."""
         paths, prd_id = self._context.paths, intent.run.prd_id
-        source, target = paths.active / prd_id, paths.completed / prd_id
-        begun = journal.last("moving")
-        if begun is None:
-            journal.write("moving", self._context.clock.now(), inode=source.stat().st_ino)
-            begun = journal.last("moving") or {}
+        target = paths.completed / prd_id
+        begun = journal.last("moving") or {}
         if target.is_dir() and target.stat().st_ino == begun.get("inode"):
             return  # moved before a crash; what lies in active now is a new PRD
+        source = self._source(intent)
+        if source.stat().st_ino != begun.get("inode"):
+            journal.write("moving", self._context.clock.now(), inode=source.stat().st_ino)
         paths.completed.mkdir(parents=True, exist_ok=True)
         if target.exists():
             target.rename(_free(paths.completed / f"{prd_id}-{self._older_run(intent)}"))
-        shutil.move(source, target)
+        with self._context.undisturbed():
+            shutil.move(source, target)
 
     def _older_run(self, intent: Intent) -> str:
         """The run that filed the folder which lies there now."""
@@ -164,6 +161,27 @@ class Completer:
             ungated=verdict.ungated,
             ended_at=iso(ended),
         )
+
+
+def _worked(intent: Intent) -> Worked | None:
+    """What the worker left; None where that has gone since it was verified."""
+    try:
+        return read_worked(intent)
+    except Unproven:
+        return None
+
+
+def _with_results(intent: Intent, original: bytes) -> bytes:
+    """A prd.json with every story that was verified marked so. Raises PrdInvalid."""
+    worked = _worked(intent)
+    notes = {story.id: story.notes for story in worked.prd.stories} if worked else {}
+    present = {story.id: story for story in prd_file.parse(original).stories}
+    results = {
+        story.id: prd_file.StoryResult(True, notes.get(story.id) or None)
+        for story in intent.frozen.stories
+        if story.id in present and prd_file.same_text(story, present[story.id])
+    }
+    return prd_file.write_back(original, results)
 
 
 def delayed(run: Run, error: Exception) -> CompletionDelayed:

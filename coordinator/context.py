@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from coordinator.clock import Clock
@@ -30,3 +31,7 @@ class Context:
     settings: Callable[[], Settings]
     post: Callable[[Event], None]  # into the reducer's inbox
     stop_wanted: Callable[[str], bool]  # a stop came for this PRD while it starts
+    undisturbed: Callable[
+        [], AbstractContextManager[object]
+    ]  # nobody looks at prds/active, or tells of a look
+    look_anew: Callable[[str], None]  # what lies there under this name is told again

@@ -36,13 +36,16 @@ class DropBox:
         write_json(self._folder / f"{command_id}.json", to_dict(command))
         return command_id
 
-    def withdraw(self, command_id: CommandId) -> bool:
-        """Takes a command back; False if an owner has it already."""
-        try:
-            (self._folder / f"{command_id}.json").unlink()
-        except FileNotFoundError:
-            return False
-        return True
+    def withdraw(self, command_id: CommandId, *, taken: bool = False) -> bool:
+        """Takes a command back; False if it is not there any more.
+
+        `taken`: also from an owner that has it and died; else such a command is none of ours any more.
+        """
+        for name in (f"{command_id}.json", f"{command_id}.taken.json")[: 1 + taken]:
+            with contextlib.suppress(FileNotFoundError):
+                (self._folder / name).unlink()
+                return True
+        return False
 
     def answer_of(self, command_id: CommandId) -> Answer | None:
         """The owner's newest answer, if there is one."""

@@ -41,6 +41,8 @@ from coordinator.worktrees import Worktrees
 
 #: Seconds that verified work may still take to be filed once the engine was asked to end.
 FILING_GRACE = 10.0
+#: Seconds to wait for a command that holds the repository: a stop takes its grace, and the machine's time.
+COMMAND_PATIENCE = 120.0
 
 
 class Engine:
@@ -80,6 +82,8 @@ class Engine:
         self._git.ensure_excluded()
         self._wire()
         found = self._recover()
+        for key in self._settings.without_effect:
+            self._history.say(f"{key} is set, and has no effect in this version", self._clock.now())
         self._recorder.start(EngineState())
         self._recorder.record(self._state, ())
         self._publish()
@@ -127,12 +131,10 @@ class Engine:
     # -- beginning ------------------------------------------------------------------------------------
 
     def _own(self) -> None:
-        """Waits a moment for a command that holds the repository briefly. Raises OwnedElsewhere."""
-        if self._lock.acquire(timeout=0.0):
+        """Waits for a command that holds the repository meanwhile. Raises OwnedElsewhere."""
+        if self._lock.acquire_after_commands(COMMAND_PATIENCE):
             return
         owner = read_owner(self._paths.locks / "coordinator.lock")
-        if owner is not None and owner.kind == "command" and self._lock.acquire(timeout=5.0):
-            return
         who = f" (process {owner.pid})" if owner else ""
         raise OwnedElsewhere(
             f"Another coordinator{who} runs this repository: prd-tui status shows its work, "
@@ -146,6 +148,7 @@ class Engine:
         self._metrics = Metrics(paths.metrics, clock)
         self._exits = ExitWatcher()
         self._dropbox = DropBox(paths.commands)
+        self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)
         settings = self._settings.current()
         context = Context(
             paths=paths,
@@ -159,6 +162,8 @@ class Engine:
             settings=self._settings.current,
             post=self._post,
             stop_wanted=self._stop_wanted,
+            undisturbed=self._intake.undisturbed,
+            look_anew=self._intake.look_anew,
         )
         self._context = context
         self._sampler = Sampler(self._metrics, paths.root, clock)
@@ -171,7 +176,6 @@ class Engine:
             answer=self._deliver,
             fault=lambda sentence: self._fault("registry", sentence),
         )
-        self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)
         self._performer = Performer(context, answer=self._recorder.answer, look=self._intake.look)
         self._progress = ProgressWatch(
             self._running, self._post, lambda: float(self._settings.current().coordinator.refresh)

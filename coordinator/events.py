@@ -109,6 +109,11 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class SlotFreed(RunEvent):
+    """The worker's tree has ended and there is no gate to run: judging alone needs no slot."""
+
+
+@dataclass(frozen=True)
 class RunVerified(RunEvent):
     verdict: Verdict
 

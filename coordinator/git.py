@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,9 @@ from coordinator.paths import Paths
 
 #: The oldest git whose `merge-tree --write-tree` and `worktree list -z` this program relies on.
 OLDEST = (2, 38)
+
+#: Seconds; waits for a worktree half made by another git double up to this, 1.3 s in all.
+_LONGEST_PAUSE = 0.64
 
 
 class Git:
@@ -104,6 +108,16 @@ class Git:
         lines = self.run("for-each-ref", "--format=%(refname) %(objectname)", "--", *patterns).text
         pairs = (line.rpartition(" ") for line in lines.split("\n") if line)
         return {name: oid for name, _, oid in pairs}
+
+    def worktree_list(self) -> bytes:
+        """`worktree list --porcelain -z`, tried again where it meets a worktree that comes or goes just then."""
+        pause = 0.01
+        while True:
+            done = self.run("worktree", "list", "--porcelain", "-z", check=pause > _LONGEST_PAUSE)
+            if done.returncode == 0:
+                return done.stdout
+            time.sleep(pause)
+            pause *= 2
 
     def local_env_vars(self) -> frozenset[str]:
         """Environment variables that point git to one repository; a worker must not inherit them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from coordinator.admission import Admission, Admitted, Arriving, Edited, Invalid, Sighting, Vanished
@@ -38,6 +39,16 @@ class Intake:
     def look(self) -> None:
         """One full look now, in the caller's thread."""
         self._watcher.look_now()
+
+    def undisturbed(self) -> AbstractContextManager[object]:
+        """While it is held nobody looks: what was seen before has been told, what comes after is seen anew."""
+        return self._watcher.looking
+
+    def look_anew(self, prd_id: str) -> None:
+        """Tells of the folder again, should there be one."""
+        with self._watcher.looking:
+            self._admission.forget(prd_id)
+        self._watcher.wake()
 
     def _hinted(self, _directory: Path) -> None:
         self._take_commands()

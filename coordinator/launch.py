@@ -16,14 +16,15 @@ from coordinator.errors import GitError, PrdTuiError
 from coordinator.events import Refusal, RunPrepared, RunSwept, StartRefused, WorkerExited, WorkerStarted
 from coordinator.faultpoints import reach
 from coordinator.files import write_atomic
-from coordinator.jobs import JobSpec
+from coordinator.jobs import JobSpec, JobStatus, inspect
 from coordinator.litter import head_branch
+from coordinator.mending import mend
 from coordinator.model import Exit, Prd, Run
 from coordinator.runs import Intent, Journal, new_run_id, runs_of, write_intent
 from coordinator.stashes import pin_stashes
 from coordinator.verification import put_back_what_was_set_aside
 from coordinator.worker_env import NoWorker, Place, find_program, worker_port
-from coordinator.worktree_files import copy_files, copy_prd
+from coordinator.worktree_files import copy_files, copy_prd, make_real_folders
 
 
 class Launcher:
@@ -64,6 +65,8 @@ class Launcher:
         history = runs_of(context.paths, wanted.prd_id)
         previous = history[-1].run if history else None
         generation = previous.generation + 1 if previous else 1
+        if previous is not None:
+            self._make_good(previous, history)
         asked = wanted.prd.branch_name or f"feature/{wanted.prd_id}"
         if wanted.fresh and previous is not None:
             self._set_old_work_aside(previous)
@@ -94,6 +97,17 @@ class Launcher:
             branches.create(context.git, branch, base_commit, run_id)
         return run
 
+    def _make_good(self, previous: Run, history: list[Intent]) -> None:
+        """Nobody works in the worktree any more, and it is a worktree still."""
+        if inspect(Path(previous.run_dir)).status is JobStatus.RUNNING:
+            raise PrdTuiError(
+                f"The worker of run {previous.run_id} still lives: start prd-tui again, which goes on with it."
+            )
+        if any((Path(intent.run.run_dir) / "filled").exists() for intent in history):
+            done = mend(self._context.git, self._context.worktrees, previous.prd_id, previous.run_id)
+            if done:
+                self._context.log.warn(f"{previous.prd_id}: {done}")
+
     def _is_ours(self, previous: Run) -> bool:
         """Whether the branch of an earlier run is there and was made by one of this PRD's runs."""
         context = self._context
@@ -106,15 +120,7 @@ class Launcher:
 
     def _base(self, wanted: StartRun) -> tuple[str, str]:
         context = self._context
-        name = wanted.base_on or context.settings().coordinator.base_branch or context.git.current_branch()
-        if not name:
-            raise PrdTuiError(
-                "The checkout is on no branch: set [coordinator] base_branch, then start again."
-            )
-        commit = context.git.head_commit(f"refs/heads/{name}")
-        if commit is None:
-            raise PrdTuiError(f"The base branch {name} does not exist: correct [coordinator] base_branch.")
-        return name, commit
+        return branches.base(context.git, wanted.base_on or context.settings().coordinator.base_branch)
 
     def _set_old_work_aside(self, previous: Run) -> None:
         """Frees the worktree for a fresh start. The old branch keeps its commits; what was loose is salvaged."""
@@ -159,7 +165,10 @@ class Launcher:
         """Copies the folder in. Texts are the person's; `passes` of an unchanged story is the worker's."""
         context = self._context
         inside = path / "prds" / "active" / run.prd_id
-        passes = earned_passes(wanted.prd, inside)
+        # A worker may have moved its folder itself.
+        passes = earned_passes(wanted.prd, path / "prds" / "completed" / run.prd_id)
+        passes |= earned_passes(wanted.prd, inside)
+        make_real_folders(path, inside)
         source = Path(wanted.folder)
         if not source.is_absolute():
             source = context.paths.active / wanted.prd_id

@@ -21,6 +21,7 @@ from coordinator.events import (
     RunPrepared,
     RunSwept,
     RunVerified,
+    SlotFreed,
     StartRefused,
     WorkerExited,
     WorkerStarted,
@@ -83,6 +84,8 @@ def _attach(record: Record, event: FolderAdmitted) -> Record:
 
 def _readmit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
     """A queued or ended PRD: its present text counts at the next start."""
+    if record.state in QUEUED and record.run is None and all(story.passes for story in event.prd.stories):
+        return _admit(record, event, policy)  # nothing is left to do any more
     return _attach(record, event), ()
 
 
@@ -172,6 +175,10 @@ def _swept(record: Record, event: RunSwept, policy: Policy) -> Outcome:
     if record.run is None or record.swept:
         return record, ()
     return replace(record, swept=True), (VerifyRun(record.run, record.exit),)
+
+
+def _slot_freed(record: Record, event: SlotFreed, policy: Policy) -> Outcome:
+    return replace(record, slot=0, slot_freed=True), ()
 
 
 def _swept_while_stopping(record: Record, event: RunSwept, policy: Policy) -> Outcome:
@@ -266,6 +273,7 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
         (PrdState.STOPPING, WorkerExited): _exited_while_stopping,
         (PrdState.VERIFYING, RunSwept): _swept,
         (PrdState.STOPPING, RunSwept): _swept_while_stopping,
+        (PrdState.VERIFYING, SlotFreed): _slot_freed,
         (PrdState.VERIFYING, RunVerified): _verified,
         (PrdState.STOPPING, RunVerified): _verified,
         (PrdState.VERIFYING, RunCompleted): _completed,

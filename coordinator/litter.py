@@ -20,12 +20,12 @@ def take_out_litter(git: Git, worktree: Path, branch: str, base_commit: str) -> 
     if tip is None:
         raise GitError(f"the branch {branch} is gone: retry with --fresh starts a new one")
     made = None
-    with git.scratch() as scratch:
-        env = index_environment(scratch / "index")
-        git.run("read-tree", tip, env=env)
-        reset_entries(git, git.paths.root, base_commit, LITTER, env)
-        tree = git.run("write-tree", env=env).text
-    if tree != git.tree_of(tip):
+    if any(is_litter(path) for path in git.changed_paths(base_commit, tip)):
+        with git.scratch() as scratch:
+            env = index_environment(scratch / "index")
+            git.run("read-tree", tip, env=env)
+            reset_entries(git, git.paths.root, base_commit, LITTER, env)
+            tree = git.run("write-tree", env=env).text
         message = "Take the PRD folders and worker state out of the branch"
         made = git.run("commit-tree", tree, "-p", tip, "-m", message, env=git.identity()).text
         git.run("update-ref", "-m", "prd-tui: took out litter", f"refs/heads/{branch}", made, tip)

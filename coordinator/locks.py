@@ -171,7 +171,7 @@ class _PatientWait:
 
 @dataclass(frozen=True)
 class Owner:
-    """Who coordinates a repository. `kind`: "run", "dashboard", "standby"; `since`: epoch seconds."""
+    """Who coordinates a repository. `kind`: "run", "dashboard", "standby", "command"; `since`: epoch seconds."""
 
     identity: Identity
     kind: str
@@ -204,6 +204,15 @@ class OwnerLock(FileLock):
             raise StateError(
                 f"The lock {self.path} cannot be written ({error.strerror}): free space on the disk."
             ) from error
+        return True
+
+    def acquire_after_commands(self, patience: float) -> bool:
+        """Waits, up to `patience` seconds, while a command holds it, which ends by itself; False otherwise."""
+        deadline = time.monotonic() + patience
+        while not self.acquire(timeout=0.2):
+            owner = read_owner(self.path)
+            if (owner is not None and owner.kind != "command") or time.monotonic() > deadline:
+                return False
         return True
 
     def release(self) -> None:

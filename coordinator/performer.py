@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from coordinator.effects import (
     VerifyRun,
     WatchRun,
 )
-from coordinator.errors import PrdTuiError
+from coordinator.errors import PrdTuiError, StateError
 from coordinator.events import DependenciesObserved, EffectFailed
 from coordinator.faultpoints import reach
 from coordinator.launch import Launcher, watch
@@ -59,14 +60,23 @@ class Performer:
         self._ended.set()
 
     def perform(self, effect: Effect) -> None:
-        """Returns at once."""
+        """Returns at once, on a machine that has a thread to give."""
         if isinstance(effect, AnswerCommand):
             self._answer(effect.answer)
             return
         with self._lock:
             self._count += 1
         name = f"effect-{type(effect).__name__}"
-        threading.Thread(target=self._run, args=(effect,), name=name, daemon=True).start()
+        while not self._begin(threading.Thread(target=self._run, args=(effect,), name=name, daemon=True)):
+            time.sleep(0.1)
+
+    def _begin(self, thread: threading.Thread) -> bool:
+        """False while the machine has no thread to give, as in a storm of forks: an effect must not get lost."""
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        return True
 
     def _run(self, effect: Effect) -> None:
         try:
@@ -99,12 +109,17 @@ class Performer:
 
     def _end(self, run: Run, by: str, grace: float) -> None:
         """The wish is on disk before the first signal, so that a crash in between ends in the same state."""
-        context = self._context
-        journal = Journal(run.run_dir)
-        journal.write("stop wanted", context.clock.now(), by=by)
+        self._journal(run, "stop wanted", by)
         reach("stop-wanted")
         end_run(run, grace)
-        journal.write("stopped", context.clock.now(), by=by)
+        self._journal(run, "stopped", by)
+
+    def _journal(self, run: Run, what: str, by: str) -> None:
+        """A disk that refuses keeps nobody from stopping a worker."""
+        try:
+            Journal(run.run_dir).write(what, self._context.clock.now(), by=by)
+        except StateError as error:
+            self._context.log.warn(f"{run.prd_id}: {error}")
 
     def _complete(self, effect: CompleteRun) -> None:
         """Verified work is filed sooner or later: a step that fails is repeated for as long as the engine runs."""
@@ -122,7 +137,8 @@ class Performer:
         """Where completed PRDs stand: one whose branch is gone, or that has none, counts as on the base."""
         context = self._context
         git = context.git
-        base = context.settings().coordinator.base_branch or git.current_branch() or "HEAD"
+        named = context.settings().coordinator.base_branch
+        base = git.head_commit(f"refs/heads/{named}" if named else "HEAD")  # None: it was deleted
         tips: dict[str, str] = {}
         known: set[str] = set()
         merged: set[str] = set()
@@ -131,7 +147,7 @@ class Performer:
             if not branch and not (context.paths.completed / name).is_dir():
                 continue  # nowhere: the scheduler says so
             known.add(name)
-            if tip is None or git.is_ancestor(tip, base):
+            if tip is None or (base is not None and git.is_ancestor(tip, base)):
                 merged.add(name)
             else:
                 tips[name] = tip

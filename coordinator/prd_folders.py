@@ -10,6 +10,7 @@ from pathlib import Path
 
 from coordinator import prd_file
 from coordinator.errors import PrdTuiError
+from coordinator.folders import make_private
 from coordinator.model import Prd, Problem
 from coordinator.paths import Paths
 
@@ -27,6 +28,10 @@ class Checked:
 def check(path: Path) -> Checked:
     """Reads a PRD folder, or a prd.json under any name. Never raises for what is in it."""
     file = path / "prd.json" if path.is_dir() else path
+    if path.parent.name == "active" and (reason := prd_file.valid_prd_id(path.name)):
+        return Checked(file, None, (Problem(0, reason, ""),), ())
+    if not os.path.lexists(path):
+        return Checked(path, None, (Problem(0, "there is nothing here", "check the name"),), ())
     try:
         data = prd_file.read_bytes(file.parent, name=file.name)
         prd = prd_file.parse(data)
@@ -43,7 +48,8 @@ def put_in(paths: Paths, source: Path) -> str:
     checked = check(source)
     if checked.problems:
         first = checked.problems[0]
-        raise PrdTuiError(f"{checked.path}:{first.line}: {first}")
+        where = f"{checked.path}:{first.line}" if first.line else checked.path
+        raise PrdTuiError(f"{where}: {first}")
     prd_id = _prd_id(source)
     if reason := prd_file.valid_prd_id(prd_id):
         raise PrdTuiError(f"{prd_id!r} cannot be a PRD's name: {reason}")
@@ -53,9 +59,9 @@ def put_in(paths: Paths, source: Path) -> str:
             f"{prd_id} is in prds/active already: edit it there, or give the new one another name."
         )
     staging = paths.coordinator / "incoming" / f"{prd_id}-{os.getpid()}"
-    staging.parent.mkdir(parents=True, exist_ok=True)
-    paths.active.mkdir(parents=True, exist_ok=True)
+    make_private(staging.parent)
     try:
+        paths.active.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, staging, symlinks=True, ignore=_special_files)
         else:

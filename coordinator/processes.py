@@ -59,7 +59,7 @@ def terminate(
 
     A job that was not started never will be. What may not be killed is named. Blocks; raises StateError.
     """
-    _settle_start(job_dir)
+    settle_start(job_dir)
     if inspect(job_dir).status is JobStatus.NEW:
         return ()
     _end_all(job_dir, worktree, 0.0 if kill_now else grace)
@@ -71,7 +71,7 @@ def sweep(job_dir: Path, worktree: Path | None = None) -> tuple[Survivor, ...]:
 
     While the keeper lives this is its task, and waited for. Raises RuntimeError while the job runs.
     """
-    _settle_start(job_dir)
+    settle_start(job_dir)
     facts = inspect(job_dir)
     if facts.status is JobStatus.NEW:
         return ()
@@ -88,7 +88,7 @@ def suspend(job_dir: Path, worktree: Path | None, timeout: float = 5.0) -> bool:
     """Stops every process of the job, those forked meanwhile too; False if one still ran after `timeout`."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        running = [process for process in _look(job_dir, worktree) if not process.stopped]
+        running = [process for process in _look(job_dir, worktree) if not _held(process)]
         if not running:
             return True
         # Parents first: a stopped parent neither forks nor wonders why its child has stopped.
@@ -111,7 +111,7 @@ def suspended(job_dir: Path) -> bool:
     if start is None or not alive(start.worker):
         return False
     process = read_process(start.worker.pid)
-    return process is not None and process.identity == start.worker and process.stopped
+    return process is not None and process.identity == start.worker and _held(process)
 
 
 def send(who: Identity, *numbers: int) -> bool:
@@ -156,7 +156,7 @@ def _look(job_dir: Path, worktree: Path | None) -> Collection[Process]:
     return find_members(inspect(job_dir), job_dir, worktree).values()
 
 
-def _settle_start(job_dir: Path) -> None:
+def settle_start(job_dir: Path) -> None:
     """Leaves no start in the air: closes one that nobody made, waits for one that a keeper is making."""
     deadline = time.monotonic() + KEEPER_PATIENCE
     while not abandon(job_dir):
@@ -218,12 +218,27 @@ def _name(who: Identity) -> str:
     return process.name.decode(errors="replace") if process else "?"
 
 
+def _held(process: Process) -> bool:
+    """Whether it runs no more: stopped, or caught in the kernel with the stop waiting for it.
+
+    So hangs a parent that lent its memory (vfork) to a child that was stopped before its exec.
+    """
+    if process.stopped or process.state != b"D":
+        return process.stopped
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True
+    pending = [line.split()[1] for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(int(mask, 16) >> (signal.SIGSTOP - 1) & 1 for mask in pending)
+
+
 def _wait_until_stopped(who: Identity, deadline: float) -> None:
     """A stop takes effect when the process next leaves the kernel: within microseconds, as a rule."""
     pause = 0.0002
     while time.monotonic() < deadline and alive(who):
         process = read_process(who.pid)
-        if process is None or process.stopped:
+        if process is None or _held(process):
             return
         time.sleep(pause)
         pause = min(pause * 2, 0.02)

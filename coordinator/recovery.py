@@ -14,8 +14,9 @@ from typing import Any
 from coordinator.clock import parse_iso
 from coordinator.effects import CompleteRun, Effect, EndRun, WatchRun
 from coordinator.jobs import JobFacts, JobStatus, inspect
-from coordinator.model import COMPLETED, FAILED, PrdState, Progress
+from coordinator.model import COMPLETED, FAILED, QUEUED, PrdState, Progress
 from coordinator.paths import Paths
+from coordinator.processes import settle_start
 from coordinator.registry_entries import locate
 from coordinator.runs import Intent, Journal, recorded_prds, runs_of
 from coordinator.state import UNGATED, Record
@@ -39,7 +40,7 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
     for prd_id in recorded_prds(paths):
         history = runs_of(paths, prd_id)
         if history:
-            facts = inspect(Path(history[-1].run.run_dir))
+            facts = _settled(Path(history[-1].run.run_dir))
             entries = Journal(history[-1].run.run_dir).entries()
             located = locate(registry, prd_id)
             found[prd_id] = recover_run(history[-1], facts, entries, located[1] if located else None, grace)
@@ -48,6 +49,13 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
         if prd_id not in found:
             found[prd_id] = Found(_without_run(entry))
     return list(found.values())
+
+
+def _settled(job_dir: Path) -> JobFacts:
+    """What became of a job. A start in the air is closed, or waited for: no late keeper may come upon a new run."""
+    if inspect(job_dir).status is JobStatus.NEW:
+        settle_start(job_dir)
+    return inspect(job_dir)
 
 
 def recover_run(
@@ -69,14 +77,18 @@ def recover_run(
         started_at=facts.start.started_at if facts.start else 0.0,
         exit=facts.exit,
         ended_at=facts.exit.ended_at if facts.exit else 0.0,
+        since=_seconds((journal or [{}])[-1].get("at")),
     )
     record = _with_entry(record, entry)
-    if _queued_after(entry, run.generation):
-        return Found(_change(record, PrdState.QUEUED, slot=0, pid=0))
-    if verdict is None and facts.status is JobStatus.NEW:
-        return Found(_never_started(record, wanted, entry))
+    completed = _last(journal, "completed")
+    failed = verdict is not None and verdict.get("ok") is not True
+    over = failed or completed or _last(journal, "stopped") or _not_begun(facts)
+    if entry is not None and over and (decided := _decided_after(entry, run.generation)):
+        return Found(_change(record, decided, slot=0, pid=0, reason=str(entry.get("reason", ""))))
+    if verdict is None and _not_begun(facts):
+        return Found(_never_started(record, wanted))
     if verdict is not None:
-        return _judged(record, verdict, bool(_last(journal, "completed")))
+        return _judged(record, verdict, completed)
     if wanted is None:
         return Found(record, (WatchRun(run),))
     by = str(wanted.get("by"))
@@ -88,17 +100,20 @@ def recover_run(
     return Found(stopping, (WatchRun(run), EndRun(run, by, grace)))
 
 
-def _never_started(record: Record, wanted: Document | None, entry: Document | None) -> Record:
-    """A run that was recorded and got no worker: queued once more, unless it was refused or given up."""
-    record = _change(record, PrdState.QUEUED, slot=0, pid=0)
+def _not_begun(facts: JobFacts) -> bool:
+    """Whether no worker of the run ever lived: nothing was started, or what was to be cannot be."""
+    return facts.status is JobStatus.NEW or bool(facts.exit and facts.exit.cannot_start)
+
+
+def _never_started(record: Record, wanted: Document | None) -> Record:
+    """A run that was recorded and got no worker: queued once more, unless it was given up."""
+    record = _change(record, PrdState.QUEUED, slot=0, pid=0, exit=None, ended_at=0.0)
     if wanted is not None and wanted.get("by") != "shutdown":
         return _change(record, PrdState.STOPPED, reason="stopped by command")
-    if entry and entry.get("status") in _STORED and entry.get("generation") == record.generation:
-        return _change(record, PrdState(entry["status"]), reason=str(entry.get("reason", "")))
     return record
 
 
-def _judged(record: Record, entry: Document, completed: bool) -> Found:
+def _judged(record: Record, entry: Document, completed: Document | None) -> Found:
     verdict = verdict_of(entry)
     record = _change(record, record.state, progress=verdict.progress, pid=0, slot=0)
     if verdict.ungated:
@@ -109,7 +124,7 @@ def _judged(record: Record, entry: Document, completed: bool) -> Found:
             return Found(_change(record, PrdState.QUEUED, lost_before=True, reason=verdict.reason))
         return Found(_change(record, PrdState.LOST if lost else PrdState.FAILED, reason=verdict.reason))
     if completed:
-        return Found(_change(record, PrdState.COMPLETED))
+        return Found(_change(record, PrdState.COMPLETED, ended_at=_seconds(completed.get("at"))))
     filing = _change(record, PrdState.VERIFYING, verified=True, reason="verified, filing it")
     return Found(filing, (CompleteRun(filing.run, verdict),) if filing.run else ())
 
@@ -122,13 +137,14 @@ def _change(record: Record, state: PrdState, **more: Any) -> Record:
     return replace(record, state=state, **more)
 
 
-def _queued_after(entry: Document | None, generation: int) -> bool:
-    """Whether the registry says that the PRD was queued again after its newest run had ended."""
-    return (
-        entry is not None
-        and entry.get("status") in (PrdState.QUEUED.value, PrdState.BLOCKED.value)
-        and entry.get("generation") == generation
-    )
+def _decided_after(entry: Document, generation: int) -> PrdState | None:
+    """What the registry says was made of the PRD after its newest run had ended: queued again, or given up."""
+    if entry.get("generation") != generation:
+        return None
+    status = entry.get("status")
+    if status in {state.value for state in QUEUED}:
+        return PrdState.QUEUED
+    return PrdState(status) if status in {state.value for state in FAILED} else None
 
 
 def _with_entry(record: Record, entry: Document | None) -> Record:
@@ -140,8 +156,9 @@ def _with_entry(record: Record, entry: Document | None) -> Record:
         arrival=_seconds(entry.get("queued_at")) or record.arrival,
         retries=entry["retries"] if isinstance(entry.get("retries"), int) else 0,
         lost_before=entry.get("lost_before") is True,
-        fresh=entry.get("fresh") is True,
-        since=_seconds(entry.get("failed_at") or entry.get("completed_at") or entry.get("queued_at")),
+        # A newer run than the entry's has begun already: the old work is set aside.
+        fresh=entry.get("fresh") is True and entry.get("generation", 0) == record.generation,
+        since=_seconds(entry.get("failed_at") or entry.get("completed_at")) or record.since,
     )
 
 

@@ -43,6 +43,7 @@ from coordinator.model import ACTIVE, FAILED, QUEUED, PrdState
 from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done
 
 PERSON = "person"  # the hold a person placed; it survives a restart
+APPROVAL = "approval"  # the tracked settings changed: only a person's approval lifts it
 WORKER = "worker"  # the worker command cannot be started; judged anew at each start
 
 #: Seconds between two looks where the work of completed dependencies stands.
@@ -182,6 +183,7 @@ def _start(state: EngineState, now: float) -> Step:
             exit=None,
             ended_at=0.0,
             verified=False,
+            slot_freed=False,
             swept=False,
         )
         state = state.with_record(started)
@@ -210,7 +212,8 @@ def _stop(state: EngineState, record: Record, by: str, kill: bool, now: float) -
     """Stops whatever of the PRD runs. One whose work is verified already is left to be filed."""
     if not record.holds_slot:
         return state, ()
-    after = replace(record, state=PrdState.STOPPING, wanted=record.wanted or by)
+    # A person's wish outranks a shutdown: what was stopped by command does not go on at the next start.
+    after = replace(record, state=PrdState.STOPPING, wanted="command" if record.wanted == "command" else by)
     if record.state is not PrdState.STOPPING:
         after = replace(after, since=now, reason="ending its processes")
     state = state.with_record(after)
@@ -247,7 +250,9 @@ def _command(state: EngineState, command_id: str, command: Command, now: float) 
         state = replace(state, holds={**state.holds, PERSON: "held by a person: release starts it again"})
         return state, (_accept(command_id, "the queue is held; what runs goes on"),)
     if isinstance(command, ReleaseQueue):
-        return replace(state, holds={}), (_accept(command_id, "the queue runs"),)
+        left = {kind: why for kind, why in state.holds.items() if kind == APPROVAL}
+        message = f"the queue still holds: {left[APPROVAL]}" if left else "the queue runs"
+        return replace(state, holds=left), (_accept(command_id, message),)
     return state, (LookAtFolders(), _accept(command_id, "looking at every folder again"))
 
 
@@ -287,7 +292,8 @@ def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: f
         state = replace(state, open_stops={**state.open_stops, command_id: waiting})
         effects.append(_accept(command_id, message, done=False))
     else:
-        effects.append(_accept(command_id, "stopped"))
+        said = "nothing runs; the queue is held" if command.everything else "stopped"
+        effects.append(_accept(command_id, said))
     return state, tuple(effects)
 
 

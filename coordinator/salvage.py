@@ -101,6 +101,9 @@ def clean(git: Git, worktree: Path, salvage: Salvage | None) -> tuple[str, ...]:
     if missing:
         raise GitError(f"{missing[0]} in {worktree} has changed since it was set aside: set it aside again")
     clear_index_lock(own, worktree)
+    if now.pristine:
+        _forget_interrupted(own)
+        return ()
     _reset_index(git, own, worktree, now.head)
     for path in _untracked(git, worktree):
         if path in now.changes:

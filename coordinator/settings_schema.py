@@ -158,6 +158,35 @@ def _row(key: str, section: str | None, name: str, metadata: Mapping[str, Any], 
     return Setting(key, section, name, metadata["kind"], metadata["help"], metadata["runs"], default)
 
 
+#: Settings that are read and checked, and that nothing acts on in this version: a person who sets one is told.
+WITHOUT_EFFECT = frozenset(
+    {
+        "coordinator.api_limit",
+        "coordinator.on_quit",
+        "coordinator.auto_merge",
+        "coordinator.merge_style",
+        "coordinator.hang_after",
+        "coordinator.min_free_disk",
+        "coordinator.min_free_memory",
+        "coordinator.gates_outside",
+        "worker.preset",
+        "worker.agent",
+        "worker.max_attempts",
+        "worker.attempt_minutes",
+        "worktree.setup",
+        "worktree.teardown",
+        "worktree.keep",
+        "worktree.keep_days",
+        "worktree.cleanup_on_success",
+        "worktree.cleanup_on_failure",
+        "budget",
+        "notify",
+        "sandbox",
+        "agents",
+        "keys",
+    }
+)
+
 #: Dotted key → setting, in the order in which they are shown.
 SETTINGS: Mapping[str, Setting] = {row.key: row for row in _rows()}
 SECTIONS = frozenset(row.section for row in SETTINGS.values() if row.section)

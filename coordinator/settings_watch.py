@@ -12,9 +12,9 @@ from coordinator.errors import ConfigError, NotApproved
 from coordinator.events import Event, HoldLifted, HoldPlaced, SettingsChanged
 from coordinator.git import Git
 from coordinator.paths import Paths
-from coordinator.reducer import WORKER
+from coordinator.reducer import APPROVAL, WORKER
+from coordinator.settings_schema import WITHOUT_EFFECT
 
-APPROVAL = "approval"  # the tracked settings changed and wait for a person's approval
 BROKEN = "settings"  # shown, not held: the last good settings stay in force
 
 
@@ -28,8 +28,11 @@ class SettingsWatch:
         self._git = git
         self._overrides = dict(overrides)
         self._post = post
-        self._settings = config.load(paths, git, self._overrides).settings
+        loaded = config.load(paths, git, self._overrides)
+        self._settings = loaded.settings
+        self.without_effect = [key for key in sorted(WITHOUT_EFFECT) if loaded.sources[key] != config.DEFAULT]
         self._stamps = self._look()
+        self._good = self._stamps  # of the files whose settings are in force
         self.problem = ""
 
     def current(self) -> Settings:
@@ -41,6 +44,11 @@ class SettingsWatch:
         if stamps == self._stamps:
             return
         self._stamps = stamps
+        files = zip(self._files(), self._good, stamps, strict=True)
+        if gone := [file for file, before, now in files if before and not now]:
+            # With `git clean -xdf` or `git switch`; the gates that it names must not go with it.
+            self.problem = f"{gone[0]} is gone: the settings read before stay in force until it is back."
+            return
         try:
             self._settings = config.load(self._paths, self._git, self._overrides).settings
         except NotApproved as error:
@@ -50,6 +58,7 @@ class SettingsWatch:
             self.problem = str(error)
             return
         self.problem = ""
+        self._good = stamps
         coordinator = self._settings.coordinator
         self._post(HoldLifted(APPROVAL))
         self._post(HoldLifted(WORKER))
@@ -57,14 +66,12 @@ class SettingsWatch:
             SettingsChanged(coordinator.max_prds, coordinator.max_retries, float(coordinator.stop_grace))
         )
 
+    def _files(self) -> tuple[Path | None, ...]:
+        paths = self._paths
+        return (config.user_config(), paths.shared_config, paths.local_config, paths.approvals)
+
     def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
-        files = (
-            config.user_config(),
-            self._paths.shared_config,
-            self._paths.local_config,
-            self._paths.approvals,
-        )
-        return tuple(_stamp(file) for file in files)
+        return tuple(_stamp(file) for file in self._files())
 
 
 def _stamp(file: Path | None) -> tuple[int, int, int] | None:

@@ -33,6 +33,7 @@ class Snapshot:
 
     `staged` is the tree of the index where that holds content which neither HEAD nor the file has.
     `nested` are untracked repositories inside the worktree; their content is not in `tree`.
+    `pristine`: index and files are what `head` has, but for files of litter.
     """
 
     head: str
@@ -40,6 +41,7 @@ class Snapshot:
     staged: str | None
     changes: Mapping[str, FileEntry]
     nested: tuple[str, ...]
+    pristine: bool = False
 
 
 def is_litter(path: str) -> bool:
@@ -58,6 +60,9 @@ def index_environment(index: Path) -> dict[str, str]:
 def take(git: Git, worktree: Path, scratch: Path) -> Snapshot:
     """The present state of `worktree`. `scratch` is a directory for the temporary index. Raises GitError."""
     own = git.own_directory(worktree)
+    untouched = _untouched(git, worktree)
+    if untouched is not None:
+        return Snapshot(untouched, git.tree_of(untouched), None, {}, (), pristine=True)
     head = git.head_commit("HEAD", cwd=worktree)
     if head is None:
         raise GitError(
@@ -121,6 +126,8 @@ def reset_entries(
     specs = [f":(top,literal){name}" for name in names]
     present = git.run("ls-files", "-z", "--", *specs, cwd=cwd, env=env).fields()
     wanted = entries_of(git, tree, names)
+    if not present and not wanted:
+        return
     nothing = "0" * len(git.tree_of(tree))
     removed = [f"0 {nothing}\t{path}" for path in dict.fromkeys(present)]
     added = [f"{mode} {oid}\t{path}" for path, (mode, oid) in wanted.items()]
@@ -142,6 +149,27 @@ def clear_index_lock(own: Path, worktree: Path, patience: float = 10.0) -> None:
         if time.monotonic() > deadline:
             raise GitError(f"process {holder} holds the index of {worktree}: wait for its end, or end it")
         time.sleep(0.02)
+
+
+def _untouched(git: Git, worktree: Path) -> str | None:
+    """HEAD if one look of git finds nothing to take, as after most runs; None where a closer one is due."""
+    args = ("--branch", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
+    done = git.run("status", "--porcelain=v2", *args, cwd=worktree, check=False)
+    head = None
+    for field in done.fields():
+        kind, _, rest = field.partition(" ")
+        if field.startswith("# branch.oid "):
+            head = rest.split(" ")[1]
+        elif kind != "#" and not _is_loose_litter(kind, rest):
+            return None
+    return None if done.returncode != 0 or head == "(initial)" else head
+
+
+def _is_loose_litter(kind: str, rest: str) -> bool:
+    """Whether a line of `status --porcelain=v2` tells of litter of which nothing is in the index."""
+    if kind == "1" and rest.startswith("."):
+        return is_litter(rest.split(" ", 7)[7])
+    return kind == "?" and is_litter(rest)
 
 
 def _copy_index(git: Git, own: Path, worktree: Path, head: str, env: Mapping[str, str]) -> None:

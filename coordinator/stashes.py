@@ -21,6 +21,8 @@ def pin_stashes(git: Git) -> tuple[str, ...]:
     Commit ids, the newest first. Can be repeated.
     """
     present = stashes(git)
+    if not present:
+        return ()
     pinned = set(git.refs("refs/prd/stash/").values())
     lines = [f"update refs/prd/stash/{commit} {commit}\n" for commit in present if commit not in pinned]
     if lines:

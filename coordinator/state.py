@@ -34,6 +34,7 @@ class Record:
     ended_at: float = 0.0
     swept: bool = False
     verified: bool = False  # a verdict is there: the slot is free again
+    slot_freed: bool = False  # no process of the run will start any more: its slot is free before the verdict
     wanted: str = ""  # "command" or "shutdown" once a stop was asked for
     progress: Progress = Progress()
     current_story: str = ""
@@ -53,7 +54,7 @@ class Record:
 
     @property
     def holds_slot(self) -> bool:
-        return self.state in ACTIVE and not self.verified
+        return self.state in ACTIVE and not (self.verified or self.slot_freed)
 
     @property
     def generation(self) -> int:

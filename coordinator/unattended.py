@@ -9,7 +9,7 @@ from pathlib import Path
 
 from coordinator import prd_file
 from coordinator.clock import SystemClock
-from coordinator.commands import Accepted, Answer, Command, Rejected, RetryPrds, StopMode
+from coordinator.commands import Accepted, Answer, Command, Rejected, RetryPrds, StopMode, StopPrds
 from coordinator.effects import AnswerCommand, Effect, EndRun
 from coordinator.entries import metrics_event
 from coordinator.errors import OwnedElsewhere
@@ -32,7 +32,7 @@ def execute(paths: Paths, command: Command, *, grace: float) -> Answer:
     """Carries the command out and says what changed for the next start. Raises OwnedElsewhere, PrdTuiError."""
     paths.locks.mkdir(parents=True, exist_ok=True)
     lock = OwnerLock(paths.locks / "coordinator.lock", "command")
-    if not lock.acquire(timeout=5.0):
+    if not lock.acquire_after_commands(grace + 30.0):
         raise OwnedElsewhere("Another coordinator has just started: give the command again.")
     try:
         return _Session(paths, grace).execute(command)
@@ -68,7 +68,8 @@ class _Session:
         final = self._answers[-1]
         if isinstance(final, Rejected):
             return final
-        return Accepted(final.command_id, f"{final.message} (no coordinator runs: at the next start)", True)
+        later = "" if isinstance(command, StopPrds) else " (no coordinator runs: at the next start)"
+        return Accepted(final.command_id, final.message + later, True)
 
     def _apply(self, event: Event) -> None:
         self._state, effects = reduce(self._state, event, self._clock.now())

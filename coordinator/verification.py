@@ -8,7 +8,7 @@ from pathlib import Path
 from coordinator import prd_file, salvage
 from coordinator.context import Context
 from coordinator.errors import PrdTuiError
-from coordinator.events import RunVerified, Verdict
+from coordinator.events import RunVerified, SlotFreed, Verdict
 from coordinator.faultpoints import reach
 from coordinator.gates import gate_commands, run_gate
 from coordinator.git import Git
@@ -19,7 +19,7 @@ from coordinator.runs import Intent, Journal, read_intent, runs_of
 from coordinator.stashes import stash_changed
 
 
-class _Unproven(Exception):
+class Unproven(Exception):
     """The work does not hold; the message is the sentence a person reads."""
 
 
@@ -42,6 +42,7 @@ class Verifier:
         """Posts RunVerified; the verdict is in the run's journal before that."""
         context = self._context
         journal = Journal(run.run_dir)
+        self._free_slot(run)
         self._watch_stashes(run, journal)
         stored = journal.last("verdict")
         if stored is None:
@@ -54,6 +55,12 @@ class Verifier:
             journal.write("verdict", context.clock.now(), **stored)
         reach("verdict-written")
         context.post(RunVerified(run.prd_id, run.run_id, verdict_of(stored)))
+
+    def _free_slot(self, run: Run) -> None:
+        """The next start comes first where nothing of this run will need the slot any more."""
+        intent = read_intent(Path(run.run_dir))
+        if intent and not gate_commands(self._context.settings().coordinator.verify, intent.frozen):
+            self._context.post(SlotFreed(run.prd_id, run.run_id))
 
     def _watch_stashes(self, run: Run, journal: Journal) -> None:
         """Worktrees share the person's stashes: one that a worker took is named, and is still pinned."""
@@ -74,9 +81,10 @@ class Verifier:
             worked = read_worked(intent)
             progress = worked.progress
             self._check_stories(intent.frozen, worked, exit)
-            self._check_commits(run, progress)
-            ungated = self._check_gates(intent, journal)
-        except _Unproven as why:
+            base = effective_base(self._context.git, run)
+            self._check_commits(run, base, progress)
+            ungated = self._check_gates(intent, base, journal)
+        except Unproven as why:
             put_back_what_was_set_aside(self._context, run.prd_id)
             return Verdict(False, str(why), progress)
         except PrdTuiError as error:
@@ -87,53 +95,53 @@ class Verifier:
     def _check_place(self, run: Run) -> None:
         context, worktree = self._context, Path(run.worktree)
         if not worktree.is_dir():
-            raise _Unproven(f"the worktree {worktree} is gone: retry makes it anew from {run.branch}")
+            raise Unproven(f"the worktree {worktree} is gone: retry makes it anew from {run.branch}")
         if context.git.head_commit(f"refs/heads/{run.branch}") is None:
-            raise _Unproven(f"the branch {run.branch} is gone: its commits may still be in the reflog")
+            raise Unproven(f"the branch {run.branch} is gone: its commits may still be in the reflog")
         if not (worktree / ".git").is_file():
-            raise _Unproven(f"{worktree} is no worktree any more: its .git file is gone")
+            raise Unproven(f"{worktree} is no worktree any more: its .git file is gone")
         actual = head_branch(context.git, worktree)
         if actual != run.branch:
             where = f"branch {actual}" if actual else "no branch"
-            raise _Unproven(f"the worktree is on {where} instead of {run.branch}")
+            raise Unproven(f"the worktree is on {where} instead of {run.branch}")
 
     def _check_stories(self, frozen: Prd, worked: Worked, exit: Exit | None) -> None:
         differences = prd_file.differences(frozen, worked.prd)
         if differences:
-            raise _Unproven(differences[0] + _more(len(differences) - 1))
+            raise Unproven(differences[0] + _more(len(differences) - 1))
         done, total = worked.progress.completed, worked.progress.total
         if done < total:
             how = exit_sentence(exit)
             if done == 0:
-                raise _Unproven(f"{how} and none of {total} stories passes")
+                raise Unproven(f"{how} and none of {total} stories passes")
             passing = {story.id for story in worked.prd.stories if story.passes}
             left = [story.id for story in frozen.stories if story.id not in passing]
-            raise _Unproven(f"{how} with {done} of {total} stories passing; open: {_listed(left)}")
+            raise Unproven(f"{how} with {done} of {total} stories passing; open: {_listed(left)}")
 
-    def _check_commits(self, run: Run, progress: Progress) -> None:
+    def _check_commits(self, run: Run, base: str, progress: Progress) -> None:
         git = self._context.git
-        if has_substance(git, effective_base(git, run), run.branch):
+        if has_substance(git, base, run.branch):
             return
         claim = f"all {progress.total} stories are marked as passing"
         if elsewhere := commits_elsewhere(git, Path(run.worktree), run.branch):
-            raise _Unproven(f"{claim}, but the worker committed on {elsewhere} instead of {run.branch}")
-        raise _Unproven(f"{claim}, but {run.branch} has no commit that changes anything")
+            raise Unproven(f"{claim}, but the worker committed on {elsewhere} instead of {run.branch}")
+        raise Unproven(f"{claim}, but {run.branch} has no commit that changes anything")
 
-    def _check_gates(self, intent: Intent, journal: Journal) -> bool:
+    def _check_gates(self, intent: Intent, base: str, journal: Journal) -> bool:
         """Runs the gates on the committed state; True if there was none to run."""
         context, run = self._context, intent.run
         worktree = Path(run.worktree)
         set_aside(context, run, journal)
-        take_out_litter(context.git, worktree, run.branch, effective_base(context.git, run))
+        take_out_litter(context.git, worktree, run.branch, base)
         commands = gate_commands(context.settings().coordinator.verify, intent.frozen)
         for number, command in enumerate(commands, 1):
             if context.stop_wanted(run.prd_id):
-                raise _Unproven("stopped while its gates ran")
+                raise Unproven("stopped while its gates ran")
             result = run_gate(context, intent, number, command)
             journal.write("gate", context.clock.now(), command=command, ok=result.ok)
             if not result.ok:
                 last = result.output.strip().splitlines()[-1:]
-                raise _Unproven(result.sentence() + (f": {last[0]}" if last else ""))
+                raise Unproven(result.sentence() + (f": {last[0]}" if last else ""))
         reach("gates-passed")
         return not commands
 
@@ -144,11 +152,11 @@ def read_worked(intent: Intent) -> Worked:
     places = [Path(run.worktree) / "prds" / place / run.prd_id for place in ("active", "completed")]
     folder = next((place for place in places if (place / "prd.json").exists()), None)
     if folder is None:
-        raise _Unproven("the worker deleted its prd.json")
+        raise Unproven("the worker deleted its prd.json")
     try:
         prd = prd_file.load(folder, limit=prd_file.WORKED_MAX_BYTES)
     except prd_file.PrdInvalid as error:
-        raise _Unproven(f"the worker left an unreadable prd.json: {error}") from None
+        raise Unproven(f"the worker left an unreadable prd.json: {error}") from None
     passing = {story.id for story in prd.stories if story.passes}
     done = sum(story.id in passing for story in intent.frozen.stories)
     return Worked(prd, folder, Progress(done, len(intent.frozen.stories)))
@@ -157,7 +165,7 @@ def read_worked(intent: Intent) -> Worked:
 def effective_base(git: Git, run: Run) -> str:
     """The commit that the branch is compared with: the recorded base, or a newer one that the worker merged in."""
     tip = f"refs/heads/{run.branch}"
-    if git.head_commit(f"refs/heads/{run.base_branch}") is None:
+    if git.head_commit(f"refs/heads/{run.base_branch}") in (None, run.base_commit):
         return run.base_commit
     found = git.run("merge-base", f"refs/heads/{run.base_branch}", tip, check=False)
     newer = found.text if found.returncode == 0 else ""

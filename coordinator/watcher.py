@@ -60,7 +60,7 @@ class Watcher:
         self._hint = hint
         self._warn = warn
         self._clock = clock or SystemClock()
-        self._looking = threading.Lock()  # an admission is for one thread at a time
+        self.looking = threading.Lock()  # held while the admission looks, and until all it saw is told
         self._untold: list[Sighting] = []
         self._faults: set[str] = set()
         self._wake = threading.Event()
@@ -94,9 +94,13 @@ class Watcher:
                 thread.join(max(0.0, deadline - self._clock.monotonic()))
         atexit.unregister(self.stop)
 
+    def wake(self) -> None:
+        """Has a look taken soon, by the watcher's own thread."""
+        self._wake.set()
+
     def look_now(self) -> None:
         """One full look in the caller's thread; what it found has been told when this returns."""
-        with self._looking:
+        with self.looking:
             try:
                 self._untold += self._admission.look(self._clock.now(), self._clock.monotonic())
                 self._faults.discard("look")
@@ -130,7 +134,7 @@ class Watcher:
 
     def _pause(self) -> float:
         """Seconds until the next look is due without an event."""
-        with self._looking:
+        with self.looking:
             due = self._admission.due_in(self._clock.now(), self._clock.monotonic())
             untold = bool(self._untold)
         pause = LOOK_WHEN_DEAF if self._deaf_until else LOOK_EVERY
@@ -159,7 +163,7 @@ class Watcher:
 
     def _audible(self) -> frozenset[_Heard]:
         """What there is to listen to now. Never recursive: that would follow symlinks to anywhere."""
-        with self._looking:
+        with self.looking:
             folders = self._admission.settled()[:MAX_FOLDERS]
         always = {self._admission.active, *self._directories}
         found = {path: inode for path in (*always, *folders) if (inode := _inode(path))}
@@ -191,6 +195,8 @@ class Watcher:
         """Passes events on until there is something else to listen to."""
         from watchfiles import watch
 
+        # The extension aborts the whole process where the machine has no thread to give; this only raises.
+        threading.Thread(target=str, daemon=True).start()
         fresh = True
         for changes in watch(
             *heard,

@@ -32,7 +32,7 @@ def copy_prd(folder: Path, worktree: Path, prd_id: str, *, overwrite: bool = Fal
             f"{MOST_ENTRIES} files): keep large files elsewhere in the repository"
         )
     target = worktree / "prds" / "active" / prd_id
-    _make_real_folders(worktree, target)
+    make_real_folders(worktree, target)
     return _copy_tree(folder, found, target, overwrite=overwrite)
 
 
@@ -99,7 +99,7 @@ def _copy_tree(
                     f"{relative} in {folder.name} was not copied: the link leads out of the folder"
                 )
         elif stat.S_ISDIR(status.st_mode):
-            _make_real_folders(target, place)
+            make_real_folders(target, place)
         elif stat.S_ISREG(status.st_mode):
             _copy_file(source, place, status.st_mode, overwrite=overwrite)
         else:
@@ -107,7 +107,7 @@ def _copy_tree(
     return warnings
 
 
-def _make_real_folders(worktree: Path, folder: Path) -> None:
+def make_real_folders(worktree: Path, folder: Path) -> None:
     """Makes `folder`; a link or file on the way, which might lead out of the worktree, gives way to one."""
     place = worktree
     for part in folder.relative_to(worktree).parts:

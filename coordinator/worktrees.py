@@ -67,8 +67,9 @@ class Worktrees:
     # -- questions ------------------------------------------------------------------------------------
     def entries(self) -> list[Entry]:
         """All worktrees of the repository, the main checkout first."""
-        output = self._git.run("worktree", "list", "--porcelain", "-z").stdout
-        blocks = (block.split(b"\0") for block in output.split(b"\0\0") if block.strip(b"\0"))
+        blocks = (
+            block.split(b"\0") for block in self._git.worktree_list().split(b"\0\0") if block.strip(b"\0")
+        )
         return [_parse([os.fsdecode(field) for field in block if field]) for block in blocks]
 
     def entry(self, path: Path) -> Entry | None:
@@ -254,7 +255,7 @@ class Worktrees:
                     f"{path} is somebody else's worktree: remove it, or set worktree.root elsewhere"
                 )
             elif not path.exists():
-                self._forget(path)
+                self.forget(path)
             elif entry.run_id != run_id or self._mark(path.name, run_id).exists():
                 raise PrdTuiError(
                     f"{path} still holds an earlier run: retry goes on there, `prd-tui clean` removes it"
@@ -272,7 +273,8 @@ class Worktrees:
             erase(path)
         self._remove_fragments({run_id})
 
-    def _forget(self, path: Path) -> None:
+    def forget(self, path: Path) -> None:
+        """Takes the entry of a worktree whose directory is gone out of git's list."""
         self._git.run("worktree", "remove", "-f", "-f", "--", str(path), check=False)
 
     def _discard(self, path: Path, keep_open: tuple[int, ...] = ()) -> None:
@@ -281,7 +283,7 @@ class Worktrees:
         if self._git.run(*remove, check=False, keep_open=keep_open).returncode != 0:
             # git does not delete what is half-made or read-only, but it forgets what is gone.
             erase(path)
-            self._forget(path)
+            self.forget(path)
         if path.exists() or self.entry(path) is not None:
             raise GitError(
                 f"{path} cannot be removed completely: see whose files are in it and remove them by hand"

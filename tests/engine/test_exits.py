@@ -32,7 +32,7 @@ def watcher() -> Iterator[ExitWatcher]:
     yield made
     begun = time.monotonic()
     made.stop()
-    assert time.monotonic() - begun < 0.5
+    assert time.monotonic() - begun < 5
 
 
 class Told:

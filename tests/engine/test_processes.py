@@ -35,7 +35,7 @@ def worker_of(handle: JobHandle) -> Identity:
     return handle.facts.start.worker
 
 
-def terminate(jobs: Jobs, handle: JobHandle, grace: float = 10.0) -> float:
+def terminate(jobs: Jobs, handle: JobHandle, grace: float = 60.0) -> float:
     """Seconds that it took; nothing may be left."""
     begun = time.monotonic()
     assert processes.terminate(handle.job_dir, jobs.worktree, grace) == ()
@@ -57,7 +57,7 @@ def test_an_obedient_tree_ends_at_once(jobs: Jobs) -> None:
 def test_a_stubborn_tree_is_killed_after_the_grace(jobs: Jobs) -> None:
     handle = jobs.shell("job", STUBBORN)
     wait_until(lambda: said(jobs.folder / "job.log", "ready"), what="the trap")
-    assert 0.5 <= terminate(jobs, handle, 0.5) < 5
+    assert 0.5 <= terminate(jobs, handle, 0.5) < 30
     facts = inspect(handle.job_dir)
     assert facts.exit is not None
     assert facts.exit.signal == signal.SIGKILL
@@ -68,13 +68,13 @@ def test_kill_now_gives_no_grace(jobs: Jobs) -> None:
     wait_until(lambda: said(jobs.folder / "job.log", "ready"), what="the trap")
     begun = time.monotonic()
     assert processes.terminate(handle.job_dir, jobs.worktree, 60.0, kill_now=True) == ()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 30
 
 
 def test_the_leader_obeys_and_its_child_does_not(jobs: Jobs) -> None:
     handle = jobs.shell("job", f'setsid sh -c "{STUBBORN}" & sleep 600')
     wait_until(lambda: said(jobs.folder / "job.log", "ready"), what="the trap")
-    assert terminate(jobs, handle, 1.0) < 6
+    assert terminate(jobs, handle, 1.0) < 30
 
 
 def test_ten_stubborn_jobs_end_side_by_side(jobs: Jobs) -> None:
@@ -94,7 +94,7 @@ def test_ten_stubborn_jobs_end_side_by_side(jobs: Jobs) -> None:
 def test_what_escaped_ends_with_the_job(jobs: Jobs) -> None:
     handle = jobs.shell("job", f"{jobs.escape()}; sleep 600")
     escaped = jobs.adopt(pid_in(jobs.folder / "escaped"))
-    assert terminate(jobs, handle) < 5
+    assert terminate(jobs, handle) < 30
     assert not alive(escaped)
 
 
@@ -106,7 +106,7 @@ def test_what_escaped_is_found_without_the_keeper(jobs: Jobs, kept: str) -> None
     kill_keeper(handle)
     wait_until(lambda: (stat_fields(escaped.pid) or [b"", b""])[1] == b"1", what="adoption by init")
     assert {escaped, worker_of(handle)} <= processes.members(handle.job_dir)
-    assert terminate(jobs, handle) < 5
+    assert terminate(jobs, handle) < 30
     assert not alive(escaped)
     assert inspect(handle.job_dir).status is JobStatus.GONE
     assert inspect(handle.job_dir).swept
@@ -262,11 +262,31 @@ def test_pause_stops_every_session_and_resume_continues_them(jobs: Jobs) -> None
     assert not process.stopped
 
 
+def test_pause_holds_a_parent_that_waits_for_its_childs_exec(jobs: Jobs) -> None:
+    """posix_spawn lends the parent's memory: the parent cannot be stopped before the child has exec'd."""
+    script = """
+import os
+os.mkfifo("fifo")
+print("ready", flush=True)
+opening = [(os.POSIX_SPAWN_OPEN, 5, "fifo", os.O_WRONLY, 0)]
+pid = os.posix_spawn("/bin/sleep", ["sleep", "600"], {}, file_actions=opening)
+print("spawned", flush=True)
+os.waitpid(pid, 0)
+"""
+    handle = jobs.python("job", script)
+    wait_until(lambda: len(processes.members(handle.job_dir)) == 2, what="the child")
+    assert processes.suspend(handle.job_dir, jobs.worktree)
+    reader = os.open(jobs.worktree / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    processes.resume(handle.job_dir, jobs.worktree)
+    wait_until(lambda: said(jobs.folder / "job.log", "spawned"), what="the exec")
+    os.close(reader)
+
+
 def test_a_paused_job_ends_within_the_grace(jobs: Jobs) -> None:
     handle = jobs.shell("job", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done")
     wait_until(lambda: said(jobs.folder / "job.log", "ready"), what="the trap")
     assert processes.suspend(handle.job_dir, jobs.worktree)
-    assert terminate(jobs, handle) < 8
+    assert terminate(jobs, handle) < 30
     facts = inspect(handle.job_dir)
     assert facts.exit is not None
     assert facts.exit.code == 9  # it was continued and ended by itself
@@ -274,20 +294,21 @@ def test_a_paused_job_ends_within_the_grace(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize("keeper", ["with", "without"])
 def test_a_storm_of_forks_ends(jobs: Jobs, keeper: str) -> None:
-    # A few dozen processes that are others every few milliseconds; should the test fail, they end by themselves.
+    # Processes that are others many times a second; should the test fail, they end by themselves, and before
+    # their zombies, which nobody may reap, use up the machine's process ids.
     storm = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-end = time.time() + 30
-leads = all([os.fork() for _ in range(5)]) and all([os.fork() for _ in range(5)])
+end = time.time() + 10
+leads = all([os.fork() for _ in range(3)])
 print("ready", flush=True)
 while time.time() < end:
     if not leads:
         if os.fork():
             os._exit(0)
         os.setsid()
-    time.sleep(0.01)
+    time.sleep(0.03)
 """
     handle = jobs.python("job", storm)
     wait_until(lambda: said(jobs.folder / "job.log", "ready"), what="the storm")

@@ -303,7 +303,7 @@ def test_a_prd_json_that_is_no_file_is_one_row_at_once(desk: Desk, kind: str) ->
             file.truncate(2 << 30)
     started = time.perf_counter()
     (told,) = desk.look(STILL_COPIED + 0.1)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 5
     assert isinstance(told, Invalid)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app.config_command import main as config_command
 from coordinator import approval, config
 from coordinator.config import Loaded, load
-from coordinator.errors import ConfigError, NotApproved
+from coordinator.errors import ConfigError, NotApproved, PrdTuiError
 from coordinator.git import Git, discover
 from coordinator.paths import Paths
 from coordinator.setting_kinds import AMOUNT, Unfit, as_text, seconds
@@ -367,9 +367,9 @@ def test_a_broken_local_file_is_not_overwritten(paths: Paths) -> None:
     assert paths.local_config.read_text() == "[broken"
 
 
-def test_unknown_words_show_the_usage(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    assert config_command(["frobnicate"], desk(paths)) == 2
-    assert "usage" in capsys.readouterr().err
+def test_unknown_words_are_answered_with_what_there_is(paths: Paths) -> None:
+    with pytest.raises(PrdTuiError, match="get KEY, set KEY"):
+        config_command(["frobnicate"], desk(paths))
 
 
 def test_approve_shows_what_it_approves(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:

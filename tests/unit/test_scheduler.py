@@ -76,6 +76,12 @@ def test_verified_work_holds_no_slot() -> None:
     assert not nothing_can_run(engine(filing))
 
 
+def test_a_run_without_gates_frees_its_slot_before_its_verdict() -> None:
+    judged = replace(record("x", PrdState.VERIFYING), slot_freed=True)
+    assert names(engine(judged, record("a"), max_prds=1)) == ["a"]
+    assert not nothing_can_run(engine(judged))
+
+
 def test_waits_for_its_dependency_then_stands_on_it() -> None:
     waiting = engine(record("a", PrdState.RUNNING), record("b", PrdState.QUEUED, "a"))
     assert names(waiting) == []

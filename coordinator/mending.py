@@ -1,0 +1,68 @@
+"""A worktree that its worker broke: mended where that is sure, else moved aside whole, so that a retry goes on."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import count
+from pathlib import Path
+
+from coordinator.errors import GitError
+from coordinator.files import write_atomic
+from coordinator.git import Git
+from coordinator.worktrees import Worktrees
+
+
+def mend(git: Git, worktrees: Worktrees, prd_id: str, run_id: str) -> str | None:
+    """Sees to it that the worktree of `prd_id`, last used by `run_id`, is sound or out of the way.
+
+    A `.git` that is gone is written anew. Anything else, such as a repository of its own there or a branch
+    that is gone, is left to a person: the folder is renamed to `<ID>~<run-id>`, its last commit kept by a
+    ref. Returns a sentence on what was done; None where nothing had to be. Raises GitError, OSError.
+    """
+    path = worktrees.path_for(prd_id)
+    if not path.exists() or _is_sound(git, path):
+        return None
+    with git.locked():
+        own = _directory_in_repository(git, path)
+        if own is not None and not (path / ".git").exists():
+            write_atomic(path / ".git", f"gitdir: {own}\n".encode())
+            if _is_sound(git, path):
+                return f"the .git file of {path} was gone and was written anew"
+        kept = _keep_last_commit(git, own, prd_id, run_id) if own else ""
+        # A name that no PRD can have.
+        names = (path.with_name(f"{path.name}~{run_id}{f'-{n}' if n else ''}") for n in count())
+        aside = next(name for name in names if not name.exists())
+        path.rename(aside)
+        worktrees.forget(path)
+    return f"{path} was no sound worktree any more and was moved to {aside}{kept}"
+
+
+def _is_sound(git: Git, path: Path) -> bool:
+    try:
+        git.own_directory(path)
+    except GitError:
+        return False
+    return git.head_commit("HEAD", cwd=path) is not None
+
+
+def _directory_in_repository(git: Git, path: Path) -> Path | None:
+    """Where git keeps what belongs to the worktree at `path`, looked up from the repository's side."""
+    for pointer in git.paths.common.glob("worktrees/*/gitdir"):
+        with contextlib.suppress(OSError):
+            if Path(pointer.read_text(errors="surrogateescape").rstrip("\n")) == path / ".git":
+                return pointer.parent
+    return None
+
+
+def _keep_last_commit(git: Git, own: Path, prd_id: str, run_id: str) -> str:
+    """Its HEAD's log goes with the worktree, and may be all that still names the commits of a deleted branch."""
+    words: list[str] = []
+    with contextlib.suppress(OSError):
+        for line in (own / "logs" / "HEAD").read_text(errors="replace").splitlines():
+            words += line.split(" ", 2)[:2]
+    commit = next((word for word in reversed(words) if git.head_commit(word)), None)
+    if commit is None:
+        return ""
+    ref = f"refs/prd/salvage/{prd_id}/{run_id}-head"
+    git.run("update-ref", ref, commit)
+    return f", its last commit kept as {ref}"
