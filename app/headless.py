@@ -79,7 +79,7 @@ def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
 
 def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: float | None) -> None:
     """Prints what happens until the engine has ended; asks it to when nothing is left to do."""
-    asked = False
+    asked, last_idle = False, -1
     while not engine.join(LOOK):
         narrator.tell()
         if asked:
@@ -88,9 +88,12 @@ def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: flo
             _write("prd-tui: the time is up, stopping everything", sys.stderr)
             engine.request_stop(StopMode.TERM)
             asked = True
-        elif not watch and engine.is_idle() and engine.snapshot().exhausted:
-            engine.request_stop(StopMode.DETACH)
-            asked = True
+        elif not watch and engine.is_idle() and (snapshot := engine.snapshot()).exhausted:
+            # Twice the same: an event may be on its way between two threads.
+            if snapshot.version == last_idle:
+                engine.request_stop(StopMode.DETACH)
+                asked = True
+            last_idle = snapshot.version
 
 
 def _refuse_inside_worker(paths: Paths) -> None:

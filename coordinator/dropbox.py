@@ -15,7 +15,7 @@ from typing import Any
 
 from coordinator.commands import Accepted, Answer, Command, CommandId, Rejected, from_dict, to_dict
 from coordinator.errors import StateError
-from coordinator.files import read_json, write_json
+from coordinator.files import read_json, sweep_tmp, write_json
 
 #: Seconds after which an answer nobody fetched is removed.
 ANSWER_KEPT = 3600.0
@@ -56,9 +56,10 @@ class DropBox:
         return _answer(command_id, document)
 
     def forget(self, command_id: CommandId) -> None:
-        """The sender has read the final answer."""
+        """The sender has read the final answer. What an owner that died left half-written goes with it."""
         with contextlib.suppress(OSError):
             (self._folder / f"{command_id}.answer.json").unlink()
+        sweep_tmp(self._folder)
 
     # -- the owner ------------------------------------------------------------------------------------
 
@@ -99,7 +100,8 @@ class DropBox:
                 (self._folder / f"{command_id}.taken.json").unlink()
 
     def tidy(self, now: float) -> None:
-        """Removes answers that nobody came for."""
+        """Removes answers that nobody came for, and what dead processes left half-written."""
+        sweep_tmp(self._folder)
         with contextlib.suppress(FileNotFoundError):
             for entry in self._folder.iterdir():
                 with contextlib.suppress(OSError):

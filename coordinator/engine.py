@@ -17,7 +17,7 @@ from coordinator.context import Context
 from coordinator.dropbox import DropBox
 from coordinator.effects import Effect
 from coordinator.engine_log import EngineLog
-from coordinator.errors import OwnedElsewhere
+from coordinator.errors import OwnedElsewhere, PrdTuiError
 from coordinator.events import CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
 from coordinator.executor import LocalExecutor
 from coordinator.exits import ExitWatcher
@@ -32,7 +32,7 @@ from coordinator.performer import Performer
 from coordinator.progress import ProgressWatch
 from coordinator.recorder import Recorder, Transition
 from coordinator.recovery import Found, recover
-from coordinator.reducer import PERSON, reduce, requeued
+from coordinator.reducer import PERSON, reduce, requeued, start_due
 from coordinator.registry import Registry
 from coordinator.sampler import Sampler
 from coordinator.settings_watch import SettingsWatch
@@ -77,6 +77,8 @@ class Engine:
 
     def start(self) -> None:
         self._own()
+        if self._paths.active.exists() and not self._paths.active.is_dir():
+            raise PrdTuiError("prds/active is not a folder: move it away, then start again.")
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         self._paths.commands.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._git.ensure_excluded()
@@ -238,17 +240,24 @@ class Engine:
         self._close()
 
     def _reduce(self, event: Event) -> None:
-        before, now = self._state, self._clock.now()
-        after, effects = reduce(before, event, now)
-        if after is not before:
-            self._state = after
-            transitions = _transitions(before, after, now)
-            self._history.add(transitions, before, after, now)
-        if after is not before or self._faults != self._shown_faults:
+        now = self._clock.now()
+        self._move(*reduce(self._state, event, now), now)
+        self._move(*start_due(self._state, now), now)
+        if self._faults != self._shown_faults:
             self._publish()
+
+    def _move(self, after: EngineState, effects: tuple[Effect, ...], now: float) -> None:
+        """The new state is shown and its effects are begun before it is written down: a refill waits for no disk."""
+        before = self._state
+        if after is before:
+            self._perform(effects)
+            return
+        self._state = after
+        transitions = _transitions(before, after, now)
+        self._history.add(transitions, before, after, now)
+        self._publish()
         self._perform(effects)
-        if after is not before:
-            self._recorder.record(after, transitions)
+        self._recorder.record(after, transitions)
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -309,6 +318,17 @@ class Engine:
                 self._history.say(sentence, self._clock.now())
             self._post(TimePassed())  # the reducer publishes; nobody else touches the snapshot
 
+    def _check_ownership(self) -> None:
+        """Somebody deleted the lock file: it is taken anew, or, where another coordinator was faster, left to it."""
+        if self._lock.still_valid() or self._ended.is_set():
+            return
+        self._lock.release()
+        if self._lock.acquire(timeout=0.0):
+            self._log.warn("coordinator.lock was deleted under this coordinator and was taken anew")
+        else:
+            self._fault("owner", "coordinator.lock was deleted, and another coordinator took over")
+            self.request_stop(StopMode.DETACH)
+
     def _housekeep(self) -> None:
         while not self._ended.wait(1.0):
             try:
@@ -317,6 +337,7 @@ class Engine:
                 self._take_commands()
                 self._dropbox.tidy(self._clock.now())
                 self._sampler.look(self._snapshot)
+                self._check_ownership()
             except Exception as error:  # noqa: BLE001 - the next second tries again
                 self._log.failure("housekeeping", error)
 

@@ -51,6 +51,7 @@ class Refusal(StrEnum):
 
     HOLD = "hold"  # nothing of the kind can start: the queue holds, the PRD keeps its place
     FAIL = "fail"  # this PRD cannot start
+    LATER = "later"  # the machine is short of something: tried again soon, which is no failure
     CANCELLED = "cancelled"  # a stop came first
 
 

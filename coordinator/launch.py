@@ -12,7 +12,7 @@ from coordinator import branches, prd_file
 from coordinator.clock import iso
 from coordinator.context import Context
 from coordinator.effects import StartRun
-from coordinator.errors import GitError, PrdTuiError
+from coordinator.errors import GitError, PrdTuiError, StateError
 from coordinator.events import Refusal, RunPrepared, RunSwept, StartRefused, WorkerExited, WorkerStarted
 from coordinator.faultpoints import reach
 from coordinator.files import write_atomic
@@ -212,7 +212,11 @@ class Launcher:
             time_limit=None,
             marker=run.run_id,
         )
-        facts = context.executor.submit(spec).facts
+        try:
+            facts = context.executor.submit(spec).facts
+        except StateError as error:
+            context.post(StartRefused(run.prd_id, Refusal.LATER, str(error)))
+            return
         if facts.exit is not None and facts.exit.cannot_start:
             raise NoWorker(f"The worker cannot be started: {facts.exit.cannot_start}")
         pid = facts.start.worker.pid if facts.start else 0

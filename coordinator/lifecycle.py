@@ -136,11 +136,14 @@ def _prepared(record: Record, event: RunPrepared, policy: Policy) -> Outcome:
 
 
 def _start_refused(record: Record, event: StartRefused, policy: Policy) -> Outcome:
-    if event.kind is Refusal.CANCELLED or (event.kind is Refusal.HOLD and record.wanted):
+    if event.kind is Refusal.CANCELLED or (event.kind is not Refusal.FAIL and record.wanted):
         return _stopped(record)
     record = replace(record, slot=0)
     if event.kind is Refusal.HOLD:
         return replace(record, state=PrdState.QUEUED, reason=event.reason), ()
+    if event.kind is Refusal.LATER:
+        again = policy.now + BACKOFF_FIRST
+        return replace(record, state=PrdState.QUEUED, reason=event.reason, not_before=again), ()
     return _failed(record, event.reason, policy)
 
 

@@ -27,7 +27,7 @@ from coordinator.events import DependenciesObserved, EffectFailed
 from coordinator.faultpoints import reach
 from coordinator.launch import Launcher, watch
 from coordinator.model import Run
-from coordinator.runs import Journal
+from coordinator.runs import Journal, job_dirs
 from coordinator.verification import Verifier
 
 #: Seconds between tries of a completion step that failed (a full disk, a folder held by somebody).
@@ -167,12 +167,6 @@ def end_run(run: Run, grace: float) -> tuple[str, ...]:
     for job_dir in job_dirs(run):
         left += [str(survivor) for survivor in processes.terminate(job_dir, worktree, grace)]
     return tuple(left)
-
-
-def job_dirs(run: Run) -> list[Path]:
-    """The run's own job and its gates'."""
-    gates = Path(run.run_dir) / "gates"
-    return [Path(run.run_dir), *(sorted(gates.iterdir()) if gates.is_dir() else [])]
 
 
 def _prd_of(effect: Effect) -> str:

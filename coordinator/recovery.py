@@ -14,11 +14,11 @@ from typing import Any
 from coordinator.clock import parse_iso
 from coordinator.effects import CompleteRun, Effect, EndRun, WatchRun
 from coordinator.jobs import JobFacts, JobStatus, inspect
-from coordinator.model import COMPLETED, FAILED, QUEUED, PrdState, Progress
+from coordinator.model import COMPLETED, FAILED, QUEUED, PrdState, Progress, Run
 from coordinator.paths import Paths
 from coordinator.processes import settle_start
 from coordinator.registry_entries import locate
-from coordinator.runs import Intent, Journal, recorded_prds, runs_of
+from coordinator.runs import Intent, Journal, job_dirs, recorded_prds, runs_of
 from coordinator.state import UNGATED, Record
 from coordinator.verification import verdict_of
 
@@ -41,7 +41,7 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
         history = runs_of(paths, prd_id)
         if history:
             facts = _settled(Path(history[-1].run.run_dir))
-            entries = Journal(history[-1].run.run_dir).entries()
+            entries = _with_end_of_stop(history[-1].run, Journal(history[-1].run.run_dir).entries())
             located = locate(registry, prd_id)
             found[prd_id] = recover_run(history[-1], facts, entries, located[1] if located else None, grace)
     for entry in stored_entries(registry):
@@ -49,6 +49,14 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
         if prd_id not in found:
             found[prd_id] = Found(_without_run(entry))
     return list(found.values())
+
+
+def _with_end_of_stop(run: Run, entries: Entries) -> Entries:
+    """A stop is over once no process is left, even where the coordinator ended before it could write that down."""
+    wanted = _last(entries, "stop wanted")
+    if wanted is None or _last(entries, "stopped") or not all(inspect(each).swept for each in job_dirs(run)):
+        return entries
+    return [*entries, wanted | {"what": "stopped"}]
 
 
 def _settled(job_dir: Path) -> JobFacts:

@@ -53,13 +53,12 @@ Step = tuple[EngineState, tuple[Effect, ...]]
 
 
 def reduce(state: EngineState, event: Event, now: float) -> Step:
-    """Applies one event, judges the queue anew and starts what may start."""
+    """Applies one event and judges the queue anew. `start_due` comes after it, so that each move is seen."""
     state, effects = _apply(state, event, now)
     state, asked = _observe(state, event, now)
     state = scheduler.judge(state)
-    state, started = _start(state, now)
     state, answers = _finished_stops(state)
-    return state, (*effects, *asked, *started, *answers)
+    return state, (*effects, *asked, *answers)
 
 
 def _apply(state: EngineState, event: Event, now: float) -> Step:
@@ -152,7 +151,8 @@ def _observe(state: EngineState, event: Event, now: float) -> Step:
     return replace(state, observed_at=now), (ObserveDependencies(tuple(sorted(wanted.items()))),)
 
 
-def _start(state: EngineState, now: float) -> Step:
+def start_due(state: EngineState, now: float) -> Step:
+    """Starts what may start now."""
     effects: list[Effect] = []
     for start in list(scheduler.starts(state, now)):
         record = state.records[start.prd_id]
@@ -313,7 +313,11 @@ def _retry_command(state: EngineState, command_id: str, command: RetryPrds, now:
 
 def _no_retry(record: Record) -> str:
     if record.state not in FAILED:
-        return f"{record.prd_id} is {record.state.value}: only an ended, unmerged PRD can be tried again"
+        if is_done(record):
+            return (
+                f"{record.prd_id} is completed: drop its folder into prds/active again to have it done anew"
+            )
+        return f"{record.prd_id} is {record.state.value}: only an ended PRD can be tried again"
     if record.prd is None:
         return f"the folder of {record.prd_id} is gone from prds/active: put it back, then retry"
     return ""

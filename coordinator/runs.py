@@ -85,6 +85,12 @@ def recorded_prds(paths: Paths) -> Iterator[str]:
         yield from sorted(entry.name for entry in paths.runs.iterdir() if entry.is_dir())
 
 
+def job_dirs(run: Run) -> list[Path]:
+    """The run's own job directory, and those of its gates."""
+    gates = Path(run.run_dir) / "gates"
+    return [Path(run.run_dir), *(sorted(gates.iterdir()) if gates.is_dir() else [])]
+
+
 class Journal:
     """`journal.jsonl` of one run: what was wanted of it, what was found, which steps are done."""
 

@@ -164,12 +164,13 @@ def read_worked(intent: Intent) -> Worked:
 
 def effective_base(git: Git, run: Run) -> str:
     """The commit that the branch is compared with: the recorded base, or a newer one that the worker merged in."""
-    tip = f"refs/heads/{run.branch}"
-    if git.head_commit(f"refs/heads/{run.base_branch}") in (None, run.base_commit):
+    tip = git.head_commit(f"refs/heads/{run.branch}")
+    if git.head_commit(f"refs/heads/{run.base_branch}") in (None, run.base_commit) or tip is None:
         return run.base_commit
     found = git.run("merge-base", f"refs/heads/{run.base_branch}", tip, check=False)
     newer = found.text if found.returncode == 0 else ""
-    return newer if newer and git.is_ancestor(run.base_commit, newer) else run.base_commit
+    # The tip itself: the person has merged the branch already, which takes nothing away from its work.
+    return newer if newer not in ("", tip) and git.is_ancestor(run.base_commit, newer) else run.base_commit
 
 
 # -- uncommitted work ------------------------------------------------------------------------------------

@@ -94,7 +94,9 @@ def test_twelve_prds_three_at_a_time(tmp_path: Path, prds: str) -> None:
         assert list((repo / ".claude-loop" / "archives").glob(f"{name}-*.tar.gz"))
     assert live_workers(repo) == 0
     lines = (repo / ".claude-loop" / "coordinator" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["event"] for line in lines].count("prd_completed") == 12
+    events = [json.loads(line)["event"] for line in lines]
+    for name in ("queued", "starting", "started", "verifying", "completed"):
+        assert events.count(f"prd_{name}") == 12, f"every move is one line: {name}"
     assert "# shop" in (repo / "README.md").read_text()
     assert ".claude-loop" not in (repo / ".gitignore").read_text() if prds == "ignored" else True
 
@@ -293,3 +295,27 @@ def test_environment_of_the_worker(tmp_path: Path) -> None:
     assert "/dev/null" in (worktree / "stdin.txt").read_text()
     for path in (repo / ".claude-loop" / "coordinator").rglob("*"):
         assert path.is_dir() or b"s3cr3t-value" not in path.read_bytes()
+
+
+def test_a_deleted_lock_file_is_taken_anew(tmp_path: Path) -> None:
+    repo = make_project(tmp_path)
+    gate = tmp_path / "go"
+    drop_prd(repo, "p", prd_json(gate_file=str(gate)))
+    with running(repo) as process:
+        wait_for_status(repo, "p", "running")
+        lock = repo / ".git" / "prd-tui" / "locks" / "coordinator.lock"
+        lock.unlink()
+        wait_until(lock.exists, what="the lock is taken anew")
+        wait_until(lambda: prd_tui(repo, "run").returncode == 3, what="a second one gives way again")
+        gate.touch()
+        assert process.wait(60) == 0
+    assert set(completed(repo)) == {"p"}
+
+
+def test_a_file_in_the_place_of_the_folder_is_said(tmp_path: Path) -> None:
+    repo = make_project(tmp_path)
+    (repo / "prds").mkdir()
+    (repo / "prds" / "active").write_text("")
+    refused = prd_tui(repo, "run")
+    assert refused.returncode == 2
+    assert "prds/active is not a folder" in refused.stderr

@@ -23,6 +23,7 @@ from coordinator.events import (
     RunPrepared,
     RunSwept,
     RunVerified,
+    SlotFreed,
     StartRefused,
     StopRequested,
     TimePassed,
@@ -32,7 +33,7 @@ from coordinator.events import (
 )
 from coordinator.lifecycle import Policy, exit_sentence, step
 from coordinator.model import Exit, Prd, PrdState, Run, Story
-from coordinator.reducer import reduce
+from coordinator.reducer import reduce, start_due
 from coordinator.scheduler import nothing_can_run
 from coordinator.state import EngineState, Record, slots_used
 
@@ -80,6 +81,22 @@ def test_automatic_retries_back_off_and_end() -> None:
     assert record.state is PrdState.FAILED
 
 
+def test_a_start_that_the_machine_could_not_bear_is_tried_again_and_uses_no_attempt() -> None:
+    record = Record("a", "a", PrdState.STARTING, prd=a_prd(), slot=1)
+    later, _ = step(record, StartRefused("a", Refusal.LATER, "no memory"), Policy(100.0))
+    assert (later.state, later.not_before, later.slot, later.retries) == (PrdState.QUEUED, 105.0, 0, 0)
+
+
+def test_a_freed_slot_starts_the_next_one_before_the_verdict() -> None:
+    running = Record("a", "a", PrdState.VERIFYING, prd=a_prd(), run=a_run("a", 1), slot=1, swept=True)
+    waiting = Record("b", "b", PrdState.QUEUED, prd=a_prd())
+    state = EngineState(max_prds=1, looked=True, records={"a": running, "b": waiting})
+    assert start_due(state, 0.0) == (state, ())
+    freed, _ = reduce(state, SlotFreed("a", "a-1"), 0.0)
+    _, effects = start_due(freed, 0.0)
+    assert [effect.prd_id for effect in effects if isinstance(effect, StartRun)] == ["b"]
+
+
 @pytest.mark.parametrize("state", list(PrdState))
 def test_every_state_survives_every_folder_event(state: PrdState) -> None:
     record = Record("a", "a", state, prd=a_prd(), run=a_run("a", 1))
@@ -105,6 +122,11 @@ class EngineMachine(RuleBasedStateMachine):
     def feed(self, event: Event) -> None:
         self.now += 1.0
         self.state, effects = reduce(self.state, event, self.now)
+        self.check_all(effects)
+        self.state, effects = start_due(self.state, self.now)
+        self.check_all(effects)
+
+    def check_all(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             self.check(effect)
 

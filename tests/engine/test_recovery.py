@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from coordinator.commands import ReleaseQueue
@@ -13,7 +14,7 @@ from coordinator.model import Exit, Prd, PrdState, Run, Story
 from coordinator.paths import Paths
 from coordinator.recovery import recover
 from coordinator.reducer import APPROVAL, WORKER, reduce
-from coordinator.runs import Intent, write_intent
+from coordinator.runs import Intent, Journal, write_intent
 from coordinator.state import EngineState
 
 EMPTY: dict[str, object] = {"active_prds": {}, "queued_prds": [], "completed_prds": [], "failed_prds": []}
@@ -72,3 +73,32 @@ def test_release_does_not_stand_in_for_an_approval() -> None:
     state, effects = reduce(state, CommandReceived("c", ReleaseQueue()), 2.0)
     assert set(state.holds) == {APPROVAL}
     assert [effect for effect in effects if isinstance(effect, AnswerCommand)]
+
+
+def test_a_stop_whose_end_nobody_wrote_down_is_over_once_nothing_is_left(tmp_path: Path) -> None:
+    """The coordinator may end between the sweep and the line about it; a later stop must not make it its own."""
+    paths = Paths(tmp_path, tmp_path / ".git")
+    run = recorded_run(paths)
+    for name, record in {
+        "start.json": start_record(),
+        "exit.json": {"code": 143, "signal": 15, "ended_at": 2.0, "cannot_start": "", "timed_out": False},
+        "swept.json": {"ended": 0, "survivors": []},
+    }.items():
+        (Path(run.run_dir) / name).write_text(json.dumps(record))
+    Journal(run.run_dir).write("stop wanted", 1.0, by="shutdown")
+    (found,) = recover(paths, EMPTY, 1.0)
+    assert found.record.state is PrdState.QUEUED
+    assert found.effects == ()
+
+
+def start_record() -> dict[str, object]:
+    gone = {"pid": 1, "ticks": 1}
+    return {
+        "boot_id": "an-earlier-boot",
+        "keeper": gone,
+        "worker": gone,
+        "started_at": 1.0,
+        "argv0": "sh",
+        "marker": "m",
+        "cwd": "/",
+    }
