@@ -148,8 +148,7 @@ def _existing(git: Git) -> set[str]:
 
 def _folding(git: Git) -> Callable[[str], str]:
     """How names are compared: without regard to case where the file system has none."""
-    said = git.run("config", "--type=bool", "--get", "core.ignorecase", check=False).text
-    return str.casefold if said == "true" else str
+    return str.casefold if git.ignores_case() else str
 
 
 def _nests(name: str, taken: Iterable[str]) -> bool:

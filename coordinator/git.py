@@ -29,6 +29,7 @@ class Git:
         self._paths = paths
         self._identity: dict[str, str] | None = None
         self._local_env_vars: frozenset[str] | None = None
+        self._ignores_case: bool | None = None
 
     @property
     def paths(self) -> Paths:
@@ -124,6 +125,13 @@ class Git:
         if self._local_env_vars is None:
             self._local_env_vars = frozenset(self.run("rev-parse", "--local-env-vars").text.split())
         return self._local_env_vars
+
+    def ignores_case(self) -> bool:
+        """Whether the file system takes two names for one that differ only by case; asked once."""
+        if self._ignores_case is None:
+            said = self.run("config", "--type=bool", "--get", "core.ignorecase", check=False).text
+            self._ignores_case = said == "true"
+        return self._ignores_case
 
     def own_directory(self, worktree: Path) -> Path:
         """The git directory of `worktree`, once it is proved to be the top of a worktree of this repository.

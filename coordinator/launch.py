@@ -59,13 +59,13 @@ class Launcher:
     def _record(self, wanted: StartRun) -> Run:
         """Writes the intent, then takes the branch: a crash in between leaves a name, never a stray branch."""
         context = self._context
-        for line in context.worktrees.reclaim_one(wanted.prd_id):
-            context.log.write(line)
         run_id = new_run_id(context.clock.now())
         history = runs_of(context.paths, wanted.prd_id)
         previous = history[-1].run if history else None
         generation = previous.generation + 1 if previous else 1
         if previous is not None:
+            for line in context.worktrees.reclaim_one(wanted.prd_id):
+                context.log.write(line)
             self._make_good(previous, history)
         asked = wanted.prd.branch_name or f"feature/{wanted.prd_id}"
         if wanted.fresh and previous is not None:

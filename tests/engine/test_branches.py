@@ -131,7 +131,7 @@ def test_names_that_differ_in_case_clash_where_the_file_system_has_none(door: Gi
     git(repo, "branch", "Topic/A")
     assert branches.choose(door, "topic/a", "A", ()) == "topic/a"
     git(repo, "config", "core.ignorecase", "true")
-    assert branches.choose(door, "topic/a", "A", ()) == "topic/a-1"
+    assert branches.choose(Git(discover(repo)), "topic/a", "A", ()) == "topic/a-1"
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from coordinator import processes
 from tests.support.repos import make_repo
 from tests.support.waiting import wait_until
 from tests.support.workers import LOOP
@@ -68,6 +69,8 @@ def running(repo: Path, *words: str, env: Mapping[str, str] | None = None) -> It
         process.communicate()
         prd_tui(repo, "kill", "--all")
         prd_tui(repo, "release")
+        for run_dir in (repo / ".git" / "prd-tui" / "runs").glob("*/*"):
+            processes.terminate(run_dir, None, 0.0, kill_now=True)  # should the test have broken the command
 
 
 def make_project(tmp_path: Path, *, config: str = CONFIG, files: Mapping[str, str] | None = None) -> Path:
