@@ -64,8 +64,8 @@ class Verifier:
 
     def _watch_stashes(self, run: Run, journal: Journal) -> None:
         """Worktrees share the person's stashes: one that a worker took is named, and is still pinned."""
-        entry = journal.last("stashes")
-        change = stash_changed(self._context.git, tuple(entry["commits"])) if entry else None
+        before = tuple((journal.last("stashes") or {}).get("commits", ()))
+        change = stash_changed(self._context.git, before) if before else None
         for commit in change.gone if change else ():
             self._context.log.warn(
                 f"a stash was taken while {run.prd_id} ran: it is kept as refs/prd/stash/{commit}"
@@ -164,8 +164,10 @@ def read_worked(intent: Intent) -> Worked:
 
 def effective_base(git: Git, run: Run) -> str:
     """The commit that the branch is compared with: the recorded base, or a newer one that the worker merged in."""
+    if git.head_commit(f"refs/heads/{run.base_branch}") in (None, run.base_commit):
+        return run.base_commit
     tip = git.head_commit(f"refs/heads/{run.branch}")
-    if git.head_commit(f"refs/heads/{run.base_branch}") in (None, run.base_commit) or tip is None:
+    if tip is None:
         return run.base_commit
     found = git.run("merge-base", f"refs/heads/{run.base_branch}", tip, check=False)
     newer = found.text if found.returncode == 0 else ""
@@ -180,9 +182,10 @@ def set_aside(context: Context, run: Run, journal: Journal) -> None:
     """Everything uncommitted goes onto a salvage ref; only then is the worktree cleaned."""
     worktree = Path(run.worktree)
     kept = salvage.set_aside(context.git, worktree, run.prd_id, run.run_id)
-    if kept is not None and journal.last("set aside") is None:
+    if kept is None:
+        return
+    if journal.last("set aside") is None:
         journal.write("set aside", context.clock.now(), ref=kept.ref)
-    kept = kept or salvage.held(context.git, run.prd_id, run.run_id)
     for path in salvage.clean(context.git, worktree, kept):
         context.log.warn(
             f"{run.prd_id}: {path} in the worktree is a repository of its own and was left there"
