@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import CONFIG, completed, failed, make_project, prd_tui
+from tests.support.cli import CONFIG, completed, failed, make_project, prd_tui, running, wait_for_status
 from tests.support.repos import drop_prd, git, prd_json
+from tests.support.waiting import wait_until
 
 MODES = {
     "killed": "the worker was killed by SIGKILL (exit 137) and none of 2 stories passes",
@@ -94,6 +95,17 @@ def test_what_a_daemonising_worker_leaves_behind_is_ended(tmp_path: Path) -> Non
     drop_prd(repo, "p", prd_json(mode="daemon"))
     assert prd_tui(repo, "run").returncode == 0
     assert not _processes_in(repo)
+
+
+def test_a_stop_ends_what_a_daemonising_worker_started(tmp_path: Path) -> None:
+    repo = make_project(tmp_path)
+    drop_prd(repo, "p", prd_json(mode="daemon", gate_file=str(tmp_path / "never")))
+    with running(repo):
+        wait_for_status(repo, "p", "running")
+        wait_until(lambda: len(_processes_in(repo)) > 1, what="the daemon lives")
+        assert prd_tui(repo, "stop", "p").returncode == 0
+        assert not _processes_in(repo / ".claude-loop")
+    assert failed(repo)["p"]["status"] == "stopped"
 
 
 def _processes_in(repo: Path) -> list[str]:
