@@ -16,7 +16,7 @@ from coordinator.git import Git
 from coordinator.paths import Paths
 from coordinator.redaction import HIDDEN, looks_secret
 from coordinator.setting_kinds import as_text
-from coordinator.settings_schema import SETTINGS
+from coordinator.settings_schema import SETTINGS, WITHOUT_EFFECT
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SettingsDesk:
         """Every setting there is, in the order of the documentation."""
         loaded = config.load(self._paths, self._git, environ=self._environ, refuse_unapproved=False)
         return [
-            SettingRow(key, _shown(loaded.values[key]), loaded.sources[key], setting.help)
+            SettingRow(key, _shown(loaded.values[key]), loaded.sources[key], _explained(key, setting.help))
             for key, setting in SETTINGS.items()
         ]
 
@@ -112,6 +112,10 @@ class SettingsDesk:
         self._git.ensure_excluded()
         make_private(self._paths.state)
         write_atomic(path, tomli_w.dumps(document).encode("utf-8"))
+
+
+def _explained(key: str, help: str) -> str:
+    return f"{help} (no effect in this version)" if key in WITHOUT_EFFECT else help
 
 
 def _shown(value: Any) -> str:
