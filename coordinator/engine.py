@@ -32,6 +32,7 @@ from coordinator.performer import Performer
 from coordinator.progress import ProgressWatch
 from coordinator.recorder import Recorder, Transition
 from coordinator.recovery import Found, recover
+from coordinator.redaction import Redactor
 from coordinator.reducer import PERSON, reduce, requeued, start_due
 from coordinator.registry import Registry
 from coordinator.sampler import Sampler
@@ -145,9 +146,10 @@ class Engine:
 
     def _wire(self) -> None:
         paths, clock = self._paths, self._clock
-        self._log = EngineLog(paths.engine_log)
-        self._registry = Registry(paths, clock, warn=self._log.warn)
-        self._metrics = Metrics(paths.metrics, clock)
+        redactor = Redactor(more=self._settings.current().worktree.env)
+        self._log = EngineLog(paths.engine_log, redactor=redactor)
+        self._registry = Registry(paths, clock, warn=self._log.warn, redactor=redactor)
+        self._metrics = Metrics(paths.metrics, clock, redactor=redactor)
         self._exits = ExitWatcher()
         self._dropbox = DropBox(paths.commands)
         self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)

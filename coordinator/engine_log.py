@@ -17,11 +17,18 @@ _LONGEST = 20_000  # characters of one line
 class EngineLog:
     """Never raises: an engine goes on when its log cannot be written. Lines lost that way are counted."""
 
-    def __init__(self, path: Path, clock: Clock | None = None, *, limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock | None = None,
+        *,
+        limit: int = LIMIT,
+        redactor: Redactor | None = None,
+    ) -> None:
         self._path = path
         self._clock = clock or SystemClock()
         self._limit = limit
-        self._redactor = Redactor()
+        self._redactor = redactor or Redactor()
         self._lost = 0
 
     def write(self, message: str) -> None:

@@ -21,11 +21,13 @@ LIMIT = 10 * 1024 * 1024  # bytes of one part
 class Metrics:
     """Writes events; any number of threads and processes may, at once."""
 
-    def __init__(self, path: Path, clock: Clock, *, limit: int = LIMIT) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, *, limit: int = LIMIT, redactor: Redactor | None = None
+    ) -> None:
         self._path = path
         self._clock = clock
         self._limit = limit
-        self._redactor = Redactor()
+        self._redactor = redactor or Redactor()
 
     def record(self, event: str, prd_id: str | None, **metadata: Any) -> None:
         """Appends one event. Values that JSON does not know are written as text. Raises StateError."""

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from itertools import chain
 
 #: Last word of a variable's name that says its value is secret.
 _SECRET_NAME = re.compile(
@@ -28,12 +29,15 @@ def looks_secret(name: str) -> bool:
 
 
 class Redactor:
-    """Replaces the values of secret-looking variables of `environ` (default: this process's now)."""
+    """Replaces the values of secret-looking variables of `environ` (default: this process's now) and `more`."""
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
+    ) -> None:
+        variables = (os.environ if environ is None else environ, more or {})
         values = {
             value
-            for name, value in (os.environ if environ is None else environ).items()
+            for name, value in chain.from_iterable(each.items() for each in variables)
             if looks_secret(name) and len(value) >= _SHORTEST and not _HARMLESS.match(value)
         }
         # The longest first: one secret may begin with another.

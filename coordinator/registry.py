@@ -50,12 +50,13 @@ class Registry:
         *,
         rebuild: Callable[[], Document] | None = None,
         warn: Callable[[str], None] | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self._paths = paths
         self._clock = clock
         self._rebuild = rebuild
         self._warn = warn or (lambda _message: None)
-        self._redactor = Redactor()
+        self._redactor = redactor or Redactor()
         self._text = RegistryText()
         self._file = paths.registry
         self._folder = paths.coordinator

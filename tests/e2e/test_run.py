@@ -277,6 +277,17 @@ def test_the_same_id_again_is_a_new_prd(tmp_path: Path) -> None:
     assert git(repo, "diff", "--name-only", "main", "feature/p-1").count("US-") == 3
 
 
+def test_secrets_of_workers_stay_out_of_the_records(tmp_path: Path) -> None:
+    """A gate that prints a key: its last line is the reason of the failure."""
+    config = GATED + '[worktree]\nenv = { SHOP_API_KEY = "k3y-Of-The-Shop" }\n'
+    repo = make_project(tmp_path, config=config)
+    drop_prd(repo, "p", prd_json(verify=['echo "$SHOP_API_KEY $MY_TOKEN"; exit 1']))
+    assert prd_tui(repo, "run", env={"MY_TOKEN": "t0ken-Of-Mine"}).returncode == 1
+    assert failed(repo)["p"]["error"].endswith(": [secret] [secret]")
+    for path in (repo / ".claude-loop" / "coordinator").glob("*.*"):
+        assert not path.is_file() or b"-Of-" not in path.read_bytes(), path
+
+
 def test_environment_of_the_worker(tmp_path: Path) -> None:
     script = "#!/bin/sh\nenv | sort > seen.env\nls -l /proc/self/fd/0 > stdin.txt\nexit 3\n"
     repo = make_project(tmp_path, config='[worker]\ncommand = ["./env.sh"]\n', files={"env.sh": script})
