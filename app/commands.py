@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from app.arguments import parser
 from app.cli import SPELLINGS
-from app.status_text import clean, quoted
+from app.status_text import clean, quoted, suggestion
 from coordinator import api
 from coordinator.api import Paths, PrdTuiError
 from coordinator.commands import Command, HoldQueue, Rejected, ReleaseQueue, RetryPrds, StopPrds
@@ -53,20 +52,15 @@ def _bare_prds(words: list[str], start: str) -> list[str]:
     folders = [entry.name for entry in active.iterdir()] if active.is_dir() else []
     if first in folders:
         return ["run", *words]
-    hint = _hint(first, [*_COMMANDS, "status", *folders], "prd-tui --help lists the commands.")
+    hint = suggestion(first, [*_COMMANDS, "status", *folders], "prd-tui --help lists the commands.")
     raise PrdTuiError(f"{quoted(first)} is neither a command nor a folder in prds/active: {hint}")
 
 
 def _not_taken(command: str | None, word: str) -> str:
     if command:
         return f"{command} does not take {quoted(word)}: prd-tui {command} --help shows what it takes."
-    hint = _hint(word, [*SPELLINGS, "--help", "--version"], "prd-tui --help lists what there is.")
+    hint = suggestion(word, [*SPELLINGS, "--help", "--version"], "prd-tui --help lists what there is.")
     return f"There is no {quoted(word)}: {hint}"
-
-
-def _hint(word: str, known: list[str], otherwise: str) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {quoted(close[0])}?" if close else otherwise
 
 
 def _paths(start: Path) -> Paths:
@@ -131,7 +125,7 @@ def _logs(arguments: argparse.Namespace, start: Path) -> int:
     paths = _paths(start)
     names = [entry.name.removesuffix(_LOG) for entry in paths.logs.glob(f"*{_LOG}")]
     if arguments.prd not in names:
-        hint = _hint(arguments.prd, names, "prd-tui status shows what has run.")
+        hint = suggestion(arguments.prd, names, "prd-tui status shows what has run.")
         raise PrdTuiError(f"{quoted(arguments.prd)} has no log: {hint}")
     with paths.worker_log(arguments.prd).open("rb", buffering=0) as log:
         log.seek(_last_lines(log, arguments.lines or 100))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import signal
@@ -14,8 +13,8 @@ from types import FrameType
 from typing import TextIO
 
 from app.cli import discard
-from app.status_text import clean, quoted
-from coordinator.api import EngineApi, Happened, Paths, PrdTuiError, open_engine, require_base, require_worker
+from app.status_text import clean, quoted, suggestion
+from coordinator.api import EngineApi, Happened, Paths, PrdTuiError, open_engine, require_ready
 from coordinator.commands import HoldQueue, StopMode
 from coordinator.model import EngineSnapshot, PrdState, PrdView
 
@@ -47,8 +46,7 @@ class Signals:
 def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
     """Runs until nothing can run any more; returns the exit code. Raises PrdTuiError."""
     _refuse_inside_worker(paths)
-    require_worker(paths)
-    require_base(paths)
+    require_ready(paths)
     only = _named(arguments.prds, paths)
     overrides = {
         "coordinator.max_prds": arguments.max_prds,
@@ -111,8 +109,7 @@ def _named(names: list[str], paths: Paths) -> frozenset[str] | None:
     folders = [entry.name for entry in paths.active.iterdir()] if paths.active.is_dir() else []
     for name in names:
         if name not in folders:
-            close = difflib.get_close_matches(name, folders, n=1)
-            hint = f"did you mean {quoted(close[0])}?" if close else "prd-tui add puts one there."
+            hint = suggestion(name, folders, "prd-tui add puts one there.")
             raise PrdTuiError(f"{quoted(name)} is no folder in prds/active: {hint}")
     return frozenset(names)
 

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from app.status_text import clean, duration, epoch, fit, pad, state_of, width
+from app.status_text import clean, duration, epoch, fit, pad, state_of, suggestion, width
 from coordinator import registry_file
 
 TYPE_CHECKING = False
@@ -271,15 +271,8 @@ def _find(document: Entry, wanted: str, owner: int | None) -> Entry:
         if entry.get("prd_id") == wanted:
             return entry
     names = [str(entry.get("prd_id")) for entry in entries]
-    close = [name for name in names if name.lower() == wanted.lower()] or _close(wanted, names)
-    hint = f"did you mean {clean(close[0])}?" if close else "`prd-tui status` lists those that are."
+    hint = suggestion(wanted, names, "`prd-tui status` lists those that are.")
     raise _Refused(f"No PRD called {clean(wanted)} is known here; {hint}")
-
-
-def _close(wanted: str, names: list[str]) -> list[str]:
-    import difflib
-
-    return difflib.get_close_matches(wanted, names, 1)
 
 
 def _details(entry: Entry) -> str:

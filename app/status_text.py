@@ -59,6 +59,16 @@ def quoted(word: str) -> str:
     return fit(word, 80) if word.isprintable() and word.strip() else fit(ascii(word), 80)
 
 
+def suggestion(word: str, known: list[str], otherwise: str) -> str:
+    """What to do about a word that is none of `known`: the one that was meant, if any, else `otherwise`."""
+    import difflib
+
+    close = [name for name in known if name.lower() == word.lower()] or difflib.get_close_matches(
+        word, known, 1
+    )
+    return f"did you mean {quoted(close[0])}?" if close else otherwise
+
+
 def width(text: str) -> int:
     """Columns on a terminal."""
     if text.isascii():

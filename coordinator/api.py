@@ -30,8 +30,7 @@ __all__ = [
     "give_command",
     "open_engine",
     "put_in",
-    "require_base",
-    "require_worker",
+    "require_ready",
     "settings_desk",
 ]
 
@@ -112,27 +111,21 @@ def open_engine(
     return Engine(paths, overrides=overrides or {}, only=only)
 
 
-def require_worker(paths: Paths) -> None:
-    """Raises ConfigError, or NoWorker when nothing says what is to do the work."""
-    from coordinator import config
+def require_ready(paths: Paths) -> None:
+    """Raises PrdTuiError when nothing says what is to do the work, or there is no branch to start it from."""
+    from coordinator import branches, config
     from coordinator.worker_env import NoWorker
 
-    worker = config.load(paths, Git(paths)).settings.worker
-    if worker.preset:
-        raise NoWorker(f"worker.preset = {worker.preset!r} is not supported yet: set worker.command instead.")
-    if not worker.command:
+    git = Git(paths)
+    settings = config.load(paths, git).settings
+    if preset := settings.worker.preset:
+        raise NoWorker(f"worker.preset = {preset!r} is not supported yet: set worker.command instead.")
+    if not settings.worker.command:
         example = '["./loop.sh", "{prd_json}"]'
         raise NoWorker(
             f"No worker is chosen: name your loop script with prd-tui config set worker.command '{example}'."
         )
-
-
-def require_base(paths: Paths) -> None:
-    """Raises PrdTuiError when there is no branch that work could start from."""
-    from coordinator import branches, config
-
-    git = Git(paths)
-    branches.base(git, config.load(paths, git).settings.coordinator.base_branch)
+    branches.base(git, settings.coordinator.base_branch)
 
 
 def settings_desk(paths: Paths) -> SettingsDesk:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from coordinator import processes
 from coordinator.commands import Answer
 from coordinator.completion import Completer, delayed
 from coordinator.context import Context
@@ -22,12 +20,10 @@ from coordinator.effects import (
     VerifyRun,
     WatchRun,
 )
-from coordinator.errors import PrdTuiError, StateError
+from coordinator.ending import stop_run
+from coordinator.errors import PrdTuiError
 from coordinator.events import DependenciesObserved, EffectFailed
-from coordinator.faultpoints import reach
 from coordinator.launch import Launcher, watch
-from coordinator.model import Run
-from coordinator.runs import Journal, job_dirs
 from coordinator.verification import Verifier
 
 #: Seconds between tries of a completion step that failed (a full disk, a folder held by somebody).
@@ -97,7 +93,7 @@ class Performer:
             case WatchRun(run):
                 watch(self._context, run)
             case EndRun(run, by, grace):
-                self._end(run, by, grace)
+                stop_run(run, by, grace, self._context.clock, self._context.log)
             case VerifyRun(run, exit):
                 self._verifier.verify(run, exit)
             case CompleteRun():
@@ -106,20 +102,6 @@ class Performer:
                 self._observe(branches)
             case LookAtFolders():
                 self._look()
-
-    def _end(self, run: Run, by: str, grace: float) -> None:
-        """The wish is on disk before the first signal, so that a crash in between ends in the same state."""
-        self._journal(run, "stop wanted", by)
-        reach("stop-wanted")
-        end_run(run, grace)
-        self._journal(run, "stopped", by)
-
-    def _journal(self, run: Run, what: str, by: str) -> None:
-        """A disk that refuses keeps nobody from stopping a worker."""
-        try:
-            Journal(run.run_dir).write(what, self._context.clock.now(), by=by)
-        except StateError as error:
-            self._context.log.warn(f"{run.prd_id}: {error}")
 
     def _complete(self, effect: CompleteRun) -> None:
         """Verified work is filed sooner or later: a step that fails is repeated for as long as the engine runs."""
@@ -158,15 +140,6 @@ class Performer:
             if one != other and git.is_ancestor(tip, other_tip)
         }
         context.post(DependenciesObserved(frozenset(known), frozenset(merged), frozenset(contained)))
-
-
-def end_run(run: Run, grace: float) -> tuple[str, ...]:
-    """Ends every process of a run, its gates' too; who could not be ended, one phrase each."""
-    worktree = Path(run.worktree)
-    left: list[str] = []
-    for job_dir in job_dirs(run):
-        left += [str(survivor) for survivor in processes.terminate(job_dir, worktree, grace)]
-    return tuple(left)
 
 
 def _prd_of(effect: Effect) -> str:

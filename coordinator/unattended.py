@@ -11,6 +11,8 @@ from coordinator import prd_file
 from coordinator.clock import SystemClock
 from coordinator.commands import Accepted, Answer, Command, Rejected, RetryPrds, StopMode, StopPrds
 from coordinator.effects import AnswerCommand, Effect, EndRun
+from coordinator.ending import stop_run
+from coordinator.engine_log import EngineLog
 from coordinator.entries import metrics_event
 from coordinator.errors import OwnedElsewhere
 from coordinator.events import CommandReceived, Event, FolderAdmitted, RunSwept, StopRequested, WorkerExited
@@ -19,12 +21,10 @@ from coordinator.locks import OwnerLock
 from coordinator.metrics import Metrics
 from coordinator.model import Run
 from coordinator.paths import Paths
-from coordinator.performer import end_run
 from coordinator.recorder import apply
 from coordinator.recovery import recover
 from coordinator.reducer import PERSON, reduce
 from coordinator.registry import Registry
-from coordinator.runs import Journal
 from coordinator.state import EngineState
 
 
@@ -44,7 +44,8 @@ class _Session:
     def __init__(self, paths: Paths, grace: float) -> None:
         self._paths = paths
         self._clock = SystemClock()
-        self._registry = Registry(paths, self._clock)
+        self._log = EngineLog(paths.engine_log, self._clock)
+        self._registry = Registry(paths, self._clock, warn=self._log.warn)
         document = self._registry.read()
         found = recover(paths, document, grace)
         person = document["holds"].get(PERSON)
@@ -86,10 +87,7 @@ class _Session:
                 return  # whatever else there is to do waits for a coordinator
 
     def _end(self, run: Run, by: str, grace: float) -> None:
-        journal = Journal(run.run_dir)
-        journal.write("stop wanted", self._clock.now(), by=by)
-        survivors = end_run(run, grace)
-        journal.write("stopped", self._clock.now(), by=by)
+        survivors = stop_run(run, by, grace, self._clock, self._log)
         self._apply(WorkerExited(run.prd_id, run.run_id, inspect(Path(run.run_dir)).exit))
         self._apply(RunSwept(run.prd_id, run.run_id, survivors))
 

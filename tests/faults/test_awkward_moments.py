@@ -158,18 +158,23 @@ def test_a_queued_prd_of_which_nothing_is_left_to_do_is_not_started(tmp_path: Pa
 # -- verified, then something goes ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", ["verdict-written", "step-passes", "step-progress", "step-move"])
-def test_verified_work_is_filed_although_its_worktree_went(tmp_path: Path, point: str) -> None:
-    repo = make_project(tmp_path, config=GATED)
-    drop_prd(repo, "p")
-    assert prd_tui(repo, "run", env={"PRD_TUI_FAULT": point}).returncode == -signal.SIGKILL
-    shutil.rmtree(worktree(repo, "p"))
+def check_it_is_filed(repo: Path) -> None:
+    """The next start files the verified PRD p, passes and all."""
     again = prd_tui(repo, "run", "--timeout", "20s")
     assert again.returncode == 0, again.stderr
     assert set(completed(repo)) == {"p"}
     text = (repo / "prds" / "completed" / "p" / "prd.json").read_text()
     assert text.count('"passes": true') == 2
     check_invariant(repo, ["p"])
+
+
+@pytest.mark.parametrize("point", ["verdict-written", "step-passes", "step-progress", "step-move"])
+def test_verified_work_is_filed_although_its_worktree_went(tmp_path: Path, point: str) -> None:
+    repo = make_project(tmp_path, config=GATED)
+    drop_prd(repo, "p")
+    assert prd_tui(repo, "run", env={"PRD_TUI_FAULT": point}).returncode == -signal.SIGKILL
+    shutil.rmtree(worktree(repo, "p"))
+    check_it_is_filed(repo)
 
 
 @pytest.mark.parametrize("point", ["verdict-written", "step-passes", "step-progress"])
@@ -178,12 +183,7 @@ def test_verified_work_is_filed_although_its_folder_went(tmp_path: Path, point: 
     folder = drop_prd(repo, "p")
     assert prd_tui(repo, "run", env={"PRD_TUI_FAULT": point}).returncode == -signal.SIGKILL
     shutil.rmtree(folder)
-    again = prd_tui(repo, "run", "--timeout", "20s")
-    assert again.returncode == 0, again.stderr
-    assert set(completed(repo)) == {"p"}
-    text = (repo / "prds" / "completed" / "p" / "prd.json").read_text()
-    assert text.count('"passes": true') == 2
-    check_invariant(repo, ["p"])
+    check_it_is_filed(repo)
 
 
 def test_a_gate_that_cleans_the_worktree_does_not_hold_up_the_filing(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Stopping a run because somebody asked: the one way, with a coordinator and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coordinator import processes
+from coordinator.clock import Clock
+from coordinator.engine_log import EngineLog
+from coordinator.errors import StateError
+from coordinator.faultpoints import reach
+from coordinator.model import Run
+from coordinator.runs import Journal, job_dirs
+
+
+def stop_run(run: Run, by: str, grace: float, clock: Clock, log: EngineLog) -> tuple[str, ...]:
+    """Ends every process of a run, its gates' too; blocks. Returns who could not be ended, a phrase each.
+
+    The wish is on disk before the first signal, so that a crash in between ends in the same state. `by`:
+    "command" or "shutdown"; `grace`: seconds between TERM and KILL.
+    """
+
+    def note(what: str) -> None:
+        try:
+            Journal(run.run_dir).write(what, clock.now(), by=by)
+        except StateError as error:  # a disk that refuses keeps nobody from stopping a worker
+            log.warn(f"{run.prd_id}: {error}")
+
+    note("stop wanted")
+    reach("stop-wanted")
+    left: list[str] = []
+    for job_dir in job_dirs(run):
+        left += [str(survivor) for survivor in processes.terminate(job_dir, Path(run.worktree), grace)]
+    note("stopped")
+    return tuple(left)
