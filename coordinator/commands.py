@@ -36,6 +36,20 @@ class RetryPrds:
 
 
 @dataclass(frozen=True)
+class PausePrds:
+    """Stops every process of the named PRDs' runs where it is."""
+
+    prd_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ResumePrds:
+    """Lets the processes of paused runs go on."""
+
+    prd_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class HoldQueue:
     pass
 
@@ -50,11 +64,13 @@ class LookAgain:
     pass
 
 
-Command = StopPrds | RetryPrds | HoldQueue | ReleaseQueue | LookAgain
+Command = StopPrds | RetryPrds | PausePrds | ResumePrds | HoldQueue | ReleaseQueue | LookAgain
 
 _NAMES: dict[str, type[Command]] = {
     "stop": StopPrds,
     "retry": RetryPrds,
+    "pause": PausePrds,
+    "resume": ResumePrds,
     "hold": HoldQueue,
     "release": ReleaseQueue,
     "look": LookAgain,

@@ -122,6 +122,30 @@ class Run:
     log: str
 
 
+class StoryState(StrEnum):
+    """How far one story is; the values are the words people see."""
+
+    OPEN = "open"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"  # given up after its last attempt
+
+
+@dataclass(frozen=True)
+class StoryView:
+    """One story of a PRD, as a front end sees it. What a worker does not tell is 0 or empty."""
+
+    id: str
+    title: str
+    state: StoryState = StoryState.OPEN
+    attempt: int = 0  # the one under way, or the last one
+    max_attempts: int = 0
+    started_at: float = 0.0  # seconds since the epoch: when its first attempt of this run began
+    seconds: float = 0.0  # how long it took; 0 while it is not over
+    commit: str = ""  # abbreviated object id
+    note: str = ""  # one sentence: why its last attempt failed
+
+
 @dataclass(frozen=True)
 class PrdView:
     """One row, as a front end sees it."""
