@@ -45,7 +45,7 @@ class Signals:
 
 def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
     """Runs until nothing can run any more; returns the exit code. Raises PrdTuiError."""
-    _refuse_inside_worker(paths)
+    refuse_inside_worker(paths)
     require_ready(paths)
     only = _named(arguments.prds, paths)
     overrides = {
@@ -94,7 +94,8 @@ def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: flo
             last_idle = snapshot.version
 
 
-def _refuse_inside_worker(paths: Paths) -> None:
+def refuse_inside_worker(paths: Paths) -> None:
+    """Raises PrdTuiError where the environment says that a run of this repository started us."""
     run_id = os.environ.get("PRD_RUN_ID", "")
     if run_id and any(paths.runs.glob(f"*/{run_id}/intent.json")):
         raise PrdTuiError(
