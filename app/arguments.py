@@ -86,10 +86,15 @@ def parser() -> argparse.ArgumentParser:
 
     commands.add_parser("status", help="what runs, waits, failed and is ready")  # parses its own words
 
-    for name, text in (("stop", "stop workers; worktrees are kept"), ("kill", "the same, at once")):
-        stop = commands.add_parser(name, help=text)
-        stop.add_argument("prds", nargs="*", metavar="PRD")
-        stop.add_argument("--all", action="store_true", help="every one, and hold the queue")
+    for name, text, every in (
+        ("stop", "stop workers; worktrees are kept", "every one, and hold the queue"),
+        ("kill", "the same, at once", "every one, and hold the queue"),
+        ("pause", "halt workers where they are, with all they started", "every one that runs"),
+        ("resume", "let paused workers go on", "every one that is paused"),
+    ):
+        steer = commands.add_parser(name, help=text)
+        steer.add_argument("prds", nargs="*", metavar="PRD")
+        steer.add_argument("--all", action="store_true", help=every)
 
     retry = commands.add_parser("retry", help="queue ended PRDs again, in their worktrees")
     retry.add_argument("prds", nargs="+", metavar="PRD")

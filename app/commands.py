@@ -15,7 +15,16 @@ from app.cli import SPELLINGS
 from app.status_text import clean, quoted, suggestion
 from coordinator import api
 from coordinator.api import Paths, PrdTuiError
-from coordinator.commands import Command, HoldQueue, Rejected, ReleaseQueue, RetryPrds, StopPrds
+from coordinator.commands import (
+    Command,
+    HoldQueue,
+    PausePrds,
+    Rejected,
+    ReleaseQueue,
+    ResumePrds,
+    RetryPrds,
+    StopPrds,
+)
 
 #: The end of a worker's log's name, and the bytes of a log that are read at once.
 _LOG, _BLOCK = "_worker.log", 65536
@@ -94,9 +103,19 @@ def _init(arguments: argparse.Namespace, start: Path) -> int:
 # -- commands to whoever owns the repository -------------------------------------------------------------
 
 
-def _stop(arguments: argparse.Namespace, start: Path) -> int:
+def _named_or_all(arguments: argparse.Namespace) -> None:
     if bool(arguments.prds) == arguments.all:
         raise PrdTuiError(f"Name the PRDs to {arguments.command}, or say --all.")
+
+
+def _pause(arguments: argparse.Namespace, start: Path) -> int:
+    _named_or_all(arguments)
+    kind = PausePrds if arguments.command == "pause" else ResumePrds
+    return _send(start, kind(tuple(arguments.prds), everything=arguments.all))
+
+
+def _stop(arguments: argparse.Namespace, start: Path) -> int:
+    _named_or_all(arguments)
     kill = arguments.command == "kill"
     return _send(start, StopPrds(tuple(arguments.prds), everything=arguments.all, kill=kill))
 
@@ -193,6 +212,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "init": _init,
     "stop": _stop,
     "kill": _stop,
+    "pause": _pause,
+    "resume": _pause,
     "retry": _retry,
     "hold": _hold,
     "release": _hold,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from coordinator.commands import Answer, Command, CommandId, Rejected, StopMode, StopPrds
+from coordinator.commands import Answer, Command, CommandId, PausePrds, Rejected, StopMode, StopPrds
 from coordinator.config import VARIABLES as SETTING_VARIABLES
 from coordinator.errors import ConfigError, PrdTuiError
 from coordinator.git import Git, discover
@@ -52,6 +52,7 @@ __all__ = [
     "make_prd_folder",
     "open_engine",
     "put_in",
+    "read_owner_pid",
     "require_ready",
     "settings_desk",
     "survey",
@@ -101,7 +102,7 @@ class EngineApi(Protocol):
         ...
 
     def read_log(self, prd_id: str, offset: int, max_bytes: int) -> LogChunk:
-        """A part of a worker's log; a negative offset counts from its end."""
+        """A part of a worker's log; a negative offset counts from its end. Empty where there is no log to read."""
         ...
 
     def submit(self, command: Command) -> CommandId:
@@ -120,18 +121,38 @@ class EngineApi(Protocol):
         """No event waits, no effect is in flight, everything is recorded."""
         ...
 
+    def alive_at(self) -> float:
+        """When the engine last went round (`time.monotonic()`), which it does once a second and more often.
+
+        A snapshot shown long after that is stale: the machine, or the engine, stands still.
+        """
+        ...
+
 
 def open_engine(
-    paths: Paths, *, overrides: Mapping[str, Any] | None = None, only: Collection[str] | None = None
+    paths: Paths,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
+    hold_first: bool = False,
 ) -> EngineApi:
     """An engine for a repository, not started yet.
 
     `overrides`: settings of the command line by dotted key. `only`: the PRDs that alone may start in this
-    session; ended ones among them are tried again. Raises ConfigError when the settings cannot be used.
+    session; ended ones among them are tried again. `hold_first`: where nothing ever ran and no PRDs are named,
+    what the first look finds waits for ReleaseQueue. Raises ConfigError when the settings cannot be used.
     """
     from coordinator.engine import Engine
 
-    return Engine(paths, overrides=overrides or {}, only=only)
+    return Engine(paths, overrides=overrides or {}, only=only, hold_first=hold_first)
+
+
+def read_owner_pid(paths: Paths) -> int | None:
+    """The process of the living coordinator that owns the repository; a command that holds it does not count."""
+    from coordinator.locks import read_owner
+
+    owner = read_owner(paths.locks / "coordinator.lock")
+    return None if owner is None or owner.kind == "command" else owner.pid
 
 
 def require_ready(paths: Paths) -> None:
@@ -195,7 +216,7 @@ def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> An
             return answer
         if answer is not None and accepted is None:
             accepted = answer
-            deadline = time.monotonic() + (grace + 30.0 if isinstance(command, StopPrds) else answer_timeout)
+            deadline = time.monotonic() + _patience(command, grace, answer_timeout)
         if read_owner(lock) is None and box.withdraw(command_id, taken=True):
             box.forget(command_id)
             return unattended.execute(paths, command, grace=grace)
@@ -208,3 +229,10 @@ def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> An
     raise PrdTuiError(
         f"The coordinator (process {owner.pid}) does not answer: see .claude-loop/coordinator/coordinator.log."
     )
+
+
+def _patience(command: Command, grace: float, answer_timeout: float) -> float:
+    """Seconds in which a command that was taken has to be done."""
+    if isinstance(command, StopPrds):
+        return grace + 30.0
+    return 30.0 if isinstance(command, PausePrds) else answer_timeout

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 from coordinator.clock import iso
-from coordinator.model import EngineSnapshot, PrdState, PrdView, QueueView
+from coordinator.model import (
+    ACTIVE,
+    COMPLETED,
+    FAILED,
+    EngineSnapshot,
+    PrdState,
+    PrdView,
+    QueueView,
+    Story,
+    StoryState,
+    StoryView,
+)
 from coordinator.registry_entries import kind_of
 from coordinator.scheduler import nothing_can_run, queue
 from coordinator.state import UNGATED, EngineState, Record, slots_used
@@ -81,7 +93,9 @@ def _duration(record: Record) -> float:
     return round(max(0.0, ended - record.started_at), 3) if record.started_at else 0.0
 
 
-def metrics_event(state: PrdState) -> str:
+def metrics_event(state: PrdState, came_from: PrdState | None) -> str:
+    if state is PrdState.RUNNING and came_from in (PrdState.PAUSING, PrdState.PAUSED):
+        return "prd_resumed"
     return _EVENT_NAMES.get(state, f"prd_{state.value}")
 
 
@@ -101,27 +115,73 @@ def view(record: Record, position: int) -> PrdView:
         branch_asked=run.branch_asked if run else "",
         worktree=run.worktree if run else "",
         run_id=run.run_id if run else "",
+        since=record.since,
+        slot=record.slot,
         pid=record.pid,
         queued_at=record.arrival,
         started_at=record.started_at,
         ended_at=record.ended_at,
+        paused_at=record.paused_at,
+        paused_seconds=record.paused_seconds,
         exit_code=record.exit.code if record.exit else None,
         exit_signal=record.exit.signal if record.exit else None,
         waiting_for=record.waiting_for,
         marks=record.marks,
-        stories=prd.stories if prd else (),
+        stories=stories(record),
         warnings=tuple(str(warning) for warning in prd.warnings) if prd else (),
     )
 
 
-def snapshot(state: EngineState, version: int, faults: tuple[str, ...]) -> EngineSnapshot:
+def stories(record: Record) -> tuple[StoryView, ...]:
+    """What is known of each story: of the newest run's while there is one, else of the folder's as admitted."""
+    if record.state in COMPLETED:
+        return tuple(replace(story, state=StoryState.DONE) for story in _told(record))
+    if record.state in ACTIVE:
+        working = record.state not in (PrdState.STARTING, PrdState.VERIFYING)
+        return _told(record) if working else _at_rest(_told(record))
+    if record.state in FAILED or record.prd is None:
+        return _at_rest(_told(record))
+    done = {} if record.fresh else {one.id: one for one in record.stories if one.state is StoryState.DONE}
+    return tuple(
+        replace(done[story.id], title=story.title) if story.id in done else _untouched(story)
+        for story in record.prd.stories
+    )
+
+
+def _told(record: Record) -> tuple[StoryView, ...]:
+    if record.stories or record.prd is None:
+        return record.stories
+    return tuple(_untouched(story) for story in record.prd.stories)
+
+
+def _untouched(story: Story) -> StoryView:
+    return StoryView(story.id, story.title, StoryState.DONE if story.passes else StoryState.OPEN)
+
+
+def _at_rest(views: tuple[StoryView, ...]) -> tuple[StoryView, ...]:
+    """Nobody works on any of them."""
+    running = StoryState.RUNNING
+    return tuple(replace(one, state=StoryState.OPEN) if one.state is running else one for one in views)
+
+
+def snapshot(
+    state: EngineState, version: int, faults: tuple[str, ...], *, repository: str = "", branch: str = ""
+) -> EngineSnapshot:
     order = tuple(record.prd_id for record in queue(state))
     places = {prd_id: place for place, prd_id in enumerate(order, 1)}
     return EngineSnapshot(
         version=version,
         prds=tuple(view(record, places.get(record.prd_id, 0)) for record in state.records.values()),
-        queue=QueueView(order, tuple(state.holds.values()), slots_used(state), state.max_prds),
+        queue=QueueView(
+            order,
+            tuple(state.holds.values()),
+            slots_used(state),
+            state.max_prds,
+            hold_kinds=tuple(state.holds),
+        ),
         owner_pid=os.getpid(),
         faults=faults,
         exhausted=nothing_can_run(state),
+        repository=repository,
+        branch=branch,
     )

@@ -77,6 +77,8 @@ class History:
 def describe(transition: Transition) -> str:
     """What a person reads when a PRD comes into a state."""
     record, run = transition.record, transition.record.run
+    if record.state is PrdState.RUNNING and transition.came_from in (PrdState.PAUSING, PrdState.PAUSED):
+        return record.reason or "goes on"
     if record.state is PrdState.RUNNING and run is not None:
         wished = f" (asked for {run.branch_asked})" if run.branch_asked != run.branch else ""
         return f"worker {record.pid} on {run.branch}{wished}"
