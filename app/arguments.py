@@ -11,6 +11,8 @@ from app.config_command import USAGE as CONFIG_USAGE
 from coordinator.api import PrdTuiError
 
 EXAMPLES = """examples:
+  prd-tui demo                     see it work: a throw-away repository, no key, no network
+  prd-tui init                     set up the repository you are in
   prd-tui run                      run every PRD in prds/active, several at a time
   prd-tui run login search         run these two only
   prd-tui run --watch              go on when all is done: folders dropped in later start too
@@ -71,6 +73,17 @@ def parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on where the last session ended (run always does)"
     )
     run.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
+
+    demo = commands.add_parser("demo", help="a throw-away repository with PRDs and an agent without a key")
+    demo.add_argument("--headless", action="store_true", help="without the dashboard; ends by itself")
+
+    init = commands.add_parser("init", help="set this repository up: choose a worker, make prds/active")
+    worker = init.add_mutually_exclusive_group()
+    worker.add_argument("--agent", metavar="NAME", help="the built-in loop with this coding agent")
+    worker.add_argument(
+        "--worker", nargs=argparse.REMAINDER, metavar="COMMAND", help="a loop script of your own; comes last"
+    )
+    init.add_argument("--base", metavar="BRANCH", help="the branch that work starts from")
 
     commands.add_parser("status", help="what runs, waits, failed and is ready")  # parses its own words
 

@@ -85,6 +85,21 @@ def _run(arguments: argparse.Namespace, start: Path) -> int:
     return run_headless(arguments, _paths(start))
 
 
+def _demo(arguments: argparse.Namespace, _start: Path) -> int:
+    from app.demo import demo
+
+    return demo(headless=arguments.headless)
+
+
+# -- setting up --------------------------------------------------------------------------------------------
+
+
+def _init(arguments: argparse.Namespace, start: Path) -> int:
+    from app.init_command import init
+
+    return init(arguments, _paths(start))
+
+
 # -- commands to whoever owns the repository -------------------------------------------------------------
 
 
@@ -204,6 +219,8 @@ def _config(arguments: argparse.Namespace, start: Path) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "run": _run,
+    "demo": _demo,
+    "init": _init,
     "stop": _stop,
     "kill": _stop,
     "pause": _pause,

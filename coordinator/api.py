@@ -9,32 +9,55 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from coordinator.commands import Answer, Command, CommandId, PausePrds, Rejected, StopMode, StopPrds
+from coordinator.config import VARIABLES as SETTING_VARIABLES
 from coordinator.errors import ConfigError, PrdTuiError
 from coordinator.git import Git, discover
 from coordinator.model import EngineSnapshot, PrdState
 from coordinator.paths import Paths
 from coordinator.prd_folders import Checked, check, put_in
 from coordinator.settings_desk import SettingsDesk
+from coordinator.survey import (
+    Choice,
+    FoundPrd,
+    Survey,
+    check_agent,
+    choose_base,
+    choose_worker,
+    complete_command,
+    make_prd_folder,
+    survey,
+)
 
 __all__ = [
+    "SETTING_VARIABLES",
     "Answer",
     "Checked",
+    "Choice",
     "EngineApi",
     "EventPage",
+    "FoundPrd",
     "Happened",
     "LogChunk",
     "Paths",
     "PrdTuiError",
     "SettingsDesk",
+    "Survey",
     "check",
+    "check_agent",
+    "choose_base",
+    "choose_worker",
+    "complete_command",
     "discover",
     "give_command",
+    "make_demo",
+    "make_prd_folder",
     "open_engine",
     "put_in",
     "read_owner_pid",
     "require_ready",
     "run_worker",
     "settings_desk",
+    "survey",
     "worker_prompt",
 ]
 
@@ -164,6 +187,16 @@ def worker_prompt(prd_json: Path) -> str:
     from coordinator.loop.worker import prompt_of
 
     return prompt_of(prd_json)
+
+
+def make_demo(pace: float) -> Paths:
+    """A throw-away repository with PRDs and an agent that takes `pace` seconds for a line of its log.
+
+    Raises PrdTuiError.
+    """
+    from coordinator.demo import repository
+
+    return repository.make_demo(pace)
 
 
 def settings_desk(paths: Paths) -> SettingsDesk:
