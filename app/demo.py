@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import sys
-from pathlib import Path
 
 from app.headless import run_headless
+from app.own_command import own_command
 from app.status_text import clean
 from coordinator import api, registry_file
 from coordinator.api import Paths
@@ -30,9 +29,9 @@ def demo(*, headless: bool) -> int:
         if headless:
             print(f"A shop with 8 PRDs in {paths.root}: six can be done, two cannot.", file=sys.stderr)
             return run_headless(_as_run(), paths)
-        from app.dashboard import run_dashboard
+        from app.opening import open_dashboard
 
-        return run_dashboard(_as_run(), paths, hold_first=False)
+        return open_dashboard(_as_run(), paths, hold_first=False)
     finally:
         print(farewell(paths))
 
@@ -43,6 +42,7 @@ def _as_run() -> argparse.Namespace:
         prds=[],
         max_prds=None,
         api_limit=None,
+        agent=None,
         watch=False,
         timeout=None,
         hold=False,
@@ -69,13 +69,3 @@ def _at_work(paths: Paths) -> bool:
     """Whether a coordinator or workers may still use the worktrees."""
     stored = registry_file.load(str(paths.root)) or {}
     return bool(stored.get("active_prds")) or registry_file.owner(str(paths.common)) is not None
-
-
-def own_command() -> str:
-    """How this very program is called from the person's shell."""
-    program = Path(sys.argv[0])
-    if (found := shutil.which(program.name)) and Path(found).resolve() == program.resolve():
-        return program.name
-    if os.access(program, os.X_OK):
-        return shlex.quote(str(program))
-    return f"{shlex.quote(sys.executable)} {shlex.quote(str(program))}"
