@@ -12,7 +12,7 @@ from pathlib import Path
 from app.headless import run_headless
 from app.status_text import clean
 from coordinator import api, registry_file
-from coordinator.api import Paths
+from coordinator.api import Paths, PrdTuiError
 
 #: Seconds for a line of the agent's log: read by nobody, and watched by a person.
 HEADLESS_PACE, WATCHED_PACE = 0.1, 1.0
@@ -23,6 +23,8 @@ _MISLEADING = ("PYTHONPATH", "PYTHONSAFEPATH")
 
 def demo(*, headless: bool) -> int:
     """Makes the repository, runs it, says where it is. Raises PrdTuiError."""
+    if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise PrdTuiError("The dashboard needs a terminal: prd-tui demo --headless goes without one.")
     for name in (*api.SETTING_VARIABLES, *_MISLEADING):
         os.environ.pop(name, None)
     paths = api.make_demo(HEADLESS_PACE if headless else WATCHED_PACE)
@@ -30,9 +32,9 @@ def demo(*, headless: bool) -> int:
         if headless:
             print(f"A shop with 8 PRDs in {paths.root}: six can be done, two cannot.", file=sys.stderr)
             return run_headless(_as_run(), paths)
-        from app.dashboard import run_dashboard
+        from app.opening import open_dashboard
 
-        return run_dashboard(_as_run(), paths, hold_first=False)
+        return open_dashboard(_as_run(), paths, hold_first=False)
     finally:
         print(farewell(paths))
 

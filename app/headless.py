@@ -95,7 +95,6 @@ def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: flo
 
 
 def refuse_inside_worker(paths: Paths) -> None:
-    """Raises PrdTuiError where the environment says that a run of this repository started us."""
     run_id = os.environ.get("PRD_RUN_ID", "")
     if run_id and any(paths.runs.glob(f"*/{run_id}/intent.json")):
         raise PrdTuiError(
