@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("prds", nargs="*", metavar="PRD", help="these only; by default all of prds/active")
     run.add_argument("--max-prds", type=positive, metavar="N", help="PRDs at once")
     run.add_argument("--api-limit", type=positive, metavar="N", help="agent calls in flight over all workers")
+    run.add_argument("--agent", metavar="NAME", help="work with the built-in loop and this agent")
     run.add_argument("--watch", action="store_true", help="go on watching for new folders")
     run.add_argument("--timeout", type=duration, metavar="D", help="stop everything after 90s, 15m, 8h")
     run.add_argument("--hold", action="store_true", help="start nothing until `prd-tui release`")
@@ -113,6 +114,15 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("prd", metavar="PRD")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     logs.add_argument("-n", "--lines", type=positive, metavar="N", help="the last N lines (default 100)")
+
+    worker = commands.add_parser(
+        "worker", help="the built-in loop itself, as a run starts it in its worktree"
+    )
+    worker.add_argument("prd_json", metavar="PRD_JSON")
+    worker.add_argument("--agent", metavar="NAME", help="the agent to call; by default that of the settings")
+    worker.add_argument(
+        "--dry-run", action="store_true", help="print the prompt of the next story, and do nothing"
+    )
 
     config = commands.add_parser(
         "config", help="show, change and approve settings", usage=CONFIG_USAGE.removeprefix("usage: ")

@@ -200,6 +200,17 @@ def _print_log(data: bytes) -> None:
     sys.stdout.flush()
 
 
+def _worker(arguments: argparse.Namespace, start: Path) -> int:
+    prd_json = start / arguments.prd_json
+    if not arguments.dry_run:
+        return api.run_worker(prd_json, arguments.agent)
+    text = api.worker_prompt(prd_json)
+    if not text:
+        print("Every story passes: there is nothing to ask.", file=sys.stderr)
+    _print_log(text.encode())
+    return 0
+
+
 def _config(arguments: argparse.Namespace, start: Path) -> int:
     from app.config_command import main
 
@@ -220,5 +231,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "validate": _validate,
     "add": _add,
     "logs": _logs,
+    "worker": _worker,
     "config": _config,
 }

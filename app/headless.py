@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from app.cli import discard
 from app.status_text import clean, quoted, suggestion
@@ -46,15 +46,10 @@ class Signals:
 def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
     """Runs until nothing can run any more; returns the exit code. Raises PrdTuiError."""
     refuse_inside_worker(paths)
-    require_ready(paths)
+    overrides = _overrides(arguments)
+    require_ready(paths, overrides)
     only = _named(arguments.prds, paths)
-    overrides = {
-        "coordinator.max_prds": arguments.max_prds,
-        "coordinator.api_limit": arguments.api_limit,
-    }
-    engine = open_engine(
-        paths, overrides={key: value for key, value in overrides.items() if value is not None}, only=only
-    )
+    engine = open_engine(paths, overrides=overrides, only=only)
     signals = Signals(engine)
     if arguments.hold:
         engine.submit(HoldQueue())  # before anything can start
@@ -92,6 +87,17 @@ def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: flo
                 engine.request_stop(StopMode.DETACH)
                 asked = True
             last_idle = snapshot.version
+
+
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the command line, by dotted key."""
+    given: dict[str, Any] = {
+        "coordinator.max_prds": arguments.max_prds,
+        "coordinator.api_limit": arguments.api_limit,
+    }
+    if arguments.agent is not None:  # which no loop script of the settings may hide
+        given |= {"worker.agent": arguments.agent, "worker.command": [], "worker.preset": ""}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def refuse_inside_worker(paths: Paths) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from coordinator.commands import Answer, Command, CommandId, PausePrds, Rejected, StopMode, StopPrds
@@ -54,8 +55,10 @@ __all__ = [
     "put_in",
     "read_owner_pid",
     "require_ready",
+    "run_worker",
     "settings_desk",
     "survey",
+    "worker_prompt",
 ]
 
 
@@ -155,20 +158,17 @@ def read_owner_pid(paths: Paths) -> int | None:
     return None if owner is None or owner.kind == "command" else owner.pid
 
 
-def require_ready(paths: Paths) -> None:
-    """Raises PrdTuiError when nothing says what is to do the work, or there is no branch to start it from."""
+def require_ready(paths: Paths, overrides: Mapping[str, Any] | None = None) -> None:
+    """Raises PrdTuiError when nothing says what is to do the work, or there is no branch to start it from.
+
+    `overrides`: as for `open_engine`.
+    """
     from coordinator import branches, config
-    from coordinator.worker_env import NoWorker
+    from coordinator.worker_command import worker_words
 
     git = Git(paths)
-    settings = config.load(paths, git).settings
-    if preset := settings.worker.preset:
-        raise NoWorker(f"worker.preset = {preset!r} is not supported yet: set worker.command instead.")
-    if not settings.worker.command:
-        example = '["./loop.sh", "{prd_json}"]'
-        raise NoWorker(
-            f"No worker is chosen: name your loop script with prd-tui config set worker.command '{example}'."
-        )
+    settings = config.load(paths, git, overrides).settings
+    worker_words(settings)
     branches.base(git, settings.coordinator.base_branch)
 
 
@@ -180,6 +180,23 @@ def make_demo(pace: float) -> Paths:
     from coordinator.demo import repository
 
     return repository.make_demo(pace)
+
+
+def run_worker(prd_json: Path, agent: str | None = None) -> int:
+    """The built-in loop, in this process: works through a PRD in its run's worktree; the exit code.
+
+    `agent`: in the place of the one in the settings. Raises PrdTuiError.
+    """
+    from coordinator.loop.worker import run_worker
+
+    return run_worker(prd_json, agent)
+
+
+def worker_prompt(prd_json: Path) -> str:
+    """What the built-in loop would ask for the next story; empty when all pass. Raises PrdTuiError."""
+    from coordinator.loop.worker import prompt_of
+
+    return prompt_of(prd_json)
 
 
 def settings_desk(paths: Paths) -> SettingsDesk:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from coordinator import prd_file
 from coordinator.events import Event, ProgressMade
-from coordinator.model import Prd, Progress, Run, Story
+from coordinator.loop.stories import next_story
+from coordinator.model import Prd, Progress, Run
 
 
 @dataclass
@@ -68,15 +69,6 @@ class ProgressWatch:
 
 
 def current_story(prd: Prd) -> str:
-    """The open story a worker most likely works on: the first by priority whose dependencies pass."""
-    passing = {story.id for story in prd.stories if story.passes}
-    ids = {story.id for story in prd.stories}
-
-    def ready(story: Story) -> bool:
-        return all(name in passing or name not in ids for name in story.depends_on)
-
-    still_open = [story for story in prd.stories if not story.passes]
-    candidates = [story for story in still_open if ready(story)] or still_open
-    if not candidates:
-        return ""
-    return min(candidates, key=lambda story: float("inf") if story.priority is None else story.priority).id
+    """The open story a worker most likely works on; empty where none is open."""
+    story = next_story(prd.stories)
+    return story.id if story else ""
