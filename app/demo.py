@@ -9,6 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from app.arguments import parser
 from app.headless import run_headless
 from app.status_text import clean
 from coordinator import api, registry_file
@@ -41,16 +42,7 @@ def demo(*, headless: bool) -> int:
 
 def _as_run() -> argparse.Namespace:
     """What `prd-tui run` without an option has parsed."""
-    return argparse.Namespace(
-        prds=[],
-        max_prds=None,
-        api_limit=None,
-        watch=False,
-        timeout=None,
-        hold=False,
-        resume=False,
-        json=False,
-    )
+    return parser().parse_args(["run"])
 
 
 def farewell(paths: Paths) -> str:
