@@ -46,10 +46,10 @@ class Signals:
 def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
     """Runs until nothing can run any more; returns the exit code. Raises PrdTuiError."""
     refuse_inside_worker(paths)
-    overrides = _overrides(arguments)
-    require_ready(paths, overrides)
-    only = _named(arguments.prds, paths)
-    engine = open_engine(paths, overrides=overrides, only=only)
+    chosen = overrides(arguments)
+    require_ready(paths, chosen)
+    only = named(arguments.prds, paths)
+    engine = open_engine(paths, overrides=chosen, only=only)
     signals = Signals(engine)
     if arguments.hold:
         engine.submit(HoldQueue())  # before anything can start
@@ -89,7 +89,7 @@ def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: flo
             last_idle = snapshot.version
 
 
-def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """Settings of the command line, by dotted key."""
     given: dict[str, Any] = {
         "coordinator.max_prds": arguments.max_prds,
@@ -101,6 +101,7 @@ def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def refuse_inside_worker(paths: Paths) -> None:
+    """Raises PrdTuiError where the environment says that a run of this repository started us."""
     run_id = os.environ.get("PRD_RUN_ID", "")
     if run_id and any(paths.runs.glob(f"*/{run_id}/intent.json")):
         raise PrdTuiError(
@@ -108,7 +109,7 @@ def refuse_inside_worker(paths: Paths) -> None:
         )
 
 
-def _named(names: list[str], paths: Paths) -> frozenset[str] | None:
+def named(names: list[str], paths: Paths) -> frozenset[str] | None:
     """The PRDs named on the command line. Raises PrdTuiError with a suggestion for one that is not there."""
     if not names:
         return None

@@ -172,16 +172,6 @@ def require_ready(paths: Paths, overrides: Mapping[str, Any] | None = None) -> N
     branches.base(git, settings.coordinator.base_branch)
 
 
-def make_demo(pace: float) -> Paths:
-    """A throw-away repository with PRDs and an agent that takes `pace` seconds for a line of its log.
-
-    Raises PrdTuiError.
-    """
-    from coordinator.demo import repository
-
-    return repository.make_demo(pace)
-
-
 def run_worker(prd_json: Path, agent: str | None = None) -> int:
     """The built-in loop, in this process: works through a PRD in its run's worktree; the exit code.
 
@@ -197,6 +187,16 @@ def worker_prompt(prd_json: Path) -> str:
     from coordinator.loop.worker import prompt_of
 
     return prompt_of(prd_json)
+
+
+def make_demo(pace: float) -> Paths:
+    """A throw-away repository with PRDs and an agent that takes `pace` seconds for a line of its log.
+
+    Raises PrdTuiError.
+    """
+    from coordinator.demo import repository
+
+    return repository.make_demo(pace)
 
 
 def settings_desk(paths: Paths) -> SettingsDesk:
