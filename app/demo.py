@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import sys
-from pathlib import Path
 
 from app.arguments import parser
 from app.headless import run_headless
+from app.own_command import own_command
 from app.status_text import clean
 from coordinator import api, registry_file
 from coordinator.api import Paths, PrdTuiError
@@ -63,13 +62,3 @@ def _at_work(paths: Paths) -> bool:
     """Whether a coordinator or workers may still use the worktrees."""
     stored = registry_file.load(str(paths.root)) or {}
     return bool(stored.get("active_prds")) or registry_file.owner(str(paths.common)) is not None
-
-
-def own_command() -> str:
-    """How this very program is called from the person's shell."""
-    program = Path(sys.argv[0])
-    if (found := shutil.which(program.name)) and Path(found).resolve() == program.resolve():
-        return program.name
-    if os.access(program, os.X_OK):
-        return shlex.quote(str(program))
-    return f"{shlex.quote(sys.executable)} {shlex.quote(str(program))}"
