@@ -55,6 +55,19 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def _first_steps(commands: argparse._SubParsersAction[_Parser]) -> None:
+    demo = commands.add_parser("demo", help="a throw-away repository with PRDs and an agent without a key")
+    demo.add_argument("--headless", action="store_true", help="without the dashboard; ends by itself")
+
+    init = commands.add_parser("init", help="set this repository up: choose a worker, make prds/active")
+    chosen = init.add_mutually_exclusive_group()
+    chosen.add_argument("--agent", metavar="NAME", help="the built-in loop with this coding agent")
+    chosen.add_argument(
+        "--worker", nargs=argparse.REMAINDER, metavar="COMMAND", help="a loop script of your own; comes last"
+    )
+    init.add_argument("--base", metavar="BRANCH", help="the branch that work starts from")
+
+
 def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="prd-tui",
@@ -75,17 +88,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--timeout", type=duration, metavar="D", help="stop everything after 90s, 15m, 8h")
     run.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
 
-    demo = commands.add_parser("demo", help="a throw-away repository with PRDs and an agent without a key")
-    demo.add_argument("--headless", action="store_true", help="without the dashboard; ends by itself")
-
-    init = commands.add_parser("init", help="set this repository up: choose a worker, make prds/active")
-    worker = init.add_mutually_exclusive_group()
-    worker.add_argument("--agent", metavar="NAME", help="the built-in loop with this coding agent")
-    worker.add_argument(
-        "--worker", nargs=argparse.REMAINDER, metavar="COMMAND", help="a loop script of your own; comes last"
-    )
-    init.add_argument("--base", metavar="BRANCH", help="the branch that work starts from")
-
+    _first_steps(commands)
     commands.add_parser("status", help="what runs, waits, failed and is ready")  # parses its own words
 
     for name, text, every in (

@@ -123,8 +123,8 @@ class Dashboard(App[int]):
                 if event.refused:
                     self.say(event.text, "warning")
         self._show_banner(seen.snapshot, seen.stale_for, seen.ended)
-        if main.log_view.display and main.log_view.poll():
-            main.show_titles()
+        if main.log_view.display:
+            main.log_view.poll()
         if seen.ended and self._ending is not None:
             self.leave(self._ending, 0)
 

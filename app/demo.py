@@ -7,11 +7,12 @@ import os
 import shlex
 import sys
 
+from app.arguments import parser
 from app.headless import run_headless
 from app.own_command import own_command
 from app.status_text import clean
 from coordinator import api, registry_file
-from coordinator.api import Paths
+from coordinator.api import Paths, PrdTuiError
 
 #: Seconds for a line of the agent's log: read by nobody, and watched by a person.
 HEADLESS_PACE, WATCHED_PACE = 0.1, 1.0
@@ -22,6 +23,8 @@ _MISLEADING = ("PYTHONPATH", "PYTHONSAFEPATH")
 
 def demo(*, headless: bool) -> int:
     """Makes the repository, runs it, says where it is. Raises PrdTuiError."""
+    if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise PrdTuiError("The dashboard needs a terminal: prd-tui demo --headless goes without one.")
     for name in (*api.SETTING_VARIABLES, *_MISLEADING):
         os.environ.pop(name, None)
     paths = api.make_demo(HEADLESS_PACE if headless else WATCHED_PACE)
@@ -38,17 +41,7 @@ def demo(*, headless: bool) -> int:
 
 def _as_run() -> argparse.Namespace:
     """What `prd-tui run` without an option has parsed."""
-    return argparse.Namespace(
-        prds=[],
-        max_prds=None,
-        api_limit=None,
-        agent=None,
-        watch=False,
-        timeout=None,
-        hold=False,
-        resume=False,
-        json=False,
-    )
+    return parser().parse_args(["run"])
 
 
 def farewell(paths: Paths) -> str:

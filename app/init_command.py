@@ -50,7 +50,7 @@ def _answers(arguments: argparse.Namespace, found: Survey, paths: Paths) -> Answ
     dialogue = Dialogue(paths)
     agent, command = arguments.agent or "", _typed_command(arguments.worker, paths)
     if agent:
-        api.check_agent(agent)
+        api.check_agent(paths, agent)
     if not agent and not command and _worker_is_open(found):
         agent, command = dialogue.worker(found.choices)
     base: str = arguments.base or ""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from coordinator import branches, config
-from coordinator.errors import PrdTuiError, StateError
+from coordinator.agents.presets import agent_names, find_agent
+from coordinator.config import Settings
+from coordinator.errors import ConfigError, PrdTuiError, StateError
 from coordinator.git import Git, version
 from coordinator.paths import Paths
 from coordinator.prd_folders import check
 from coordinator.settings_desk import SettingsDesk
+from coordinator.settings_schema import WorkerSettings
+from coordinator.worker_command import agent_program, require_agent, worker_words
 from coordinator.worker_env import NoWorker, find_program
 
 #: The agent that needs nothing: for a trial.
@@ -28,6 +32,7 @@ _NOT_YET = {
     "ralph.sh": "it reports success whatever became of the stories, and shortens its own log",
 }
 _MOST_SCRIPTS = 20
+_PLAIN = re.compile(r"[\w./{}:=@%+,-]+")
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def survey(paths: Paths) -> Survey:
         worker=worker,
         worker_source=source,
         worker_problem=problem,
-        choices=(*_scripts(paths.root), *_agents()),
+        choices=(*_scripts(paths.root), *_agents(settings, paths)),
         gates=settings.coordinator.verify,
         pending=loaded.pending,
         has_prd_folder=paths.active.is_dir(),
@@ -110,26 +115,33 @@ def survey(paths: Paths) -> Survey:
 def _worker(loaded: config.Loaded, paths: Paths) -> tuple[str, str, str]:
     """(what is set, where, why it cannot work)."""
     worker = loaded.settings.worker
-    if worker.command:
-        return shlex.join(worker.command), loaded.sources["worker.command"], _problem(worker.command, paths)
-    if worker.preset:
-        return worker.preset, loaded.sources["worker.preset"], "this preset is not supported yet"
-    if worker.agent:
-        known = {choice.name: choice for choice in _agents()}
-        problem = known[worker.agent].problem if worker.agent in known else "there is no such agent"
-        return worker.agent, loaded.sources["worker.agent"], problem
-    return "", config.DEFAULT, ""
+    shown = {
+        "worker.preset": worker.preset,
+        "worker.command": _as_typed(worker.command),
+        "worker.agent": worker.agent,
+    }
+    key = next((key for key, value in shown.items() if value), "")
+    if not key:
+        return "", config.DEFAULT, ""
+    return shown[key], loaded.sources[key], _problem(loaded.settings, paths)
 
 
-def _problem(command: Sequence[str], paths: Paths) -> str:
-    """Why a command line cannot be started in a worktree, as far as can be told now."""
-    if "{" in command[0]:
-        return ""
+def _problem(settings: Settings, paths: Paths) -> str:
+    """Why the chosen worker cannot be started in a worktree, as far as can be told now; empty if it can."""
+    path = os.environ.get("PATH")
     try:
-        find_program(command[0], paths.root, paths.root, os.environ.get("PATH"))
+        program = worker_words(settings)[0]
+        require_agent(settings, paths.root, paths.root, path)
+        if "{" not in program:
+            find_program(program, paths.root, paths.root, path)
     except NoWorker as error:
         return str(error)
     return ""
+
+
+def _as_typed(command: Sequence[str]) -> str:
+    """For people: braces need no quotes."""
+    return " ".join(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in command)
 
 
 def _problem_of_base(git: Git, wanted: str) -> str:
@@ -155,11 +167,16 @@ def _scripts(root: Path) -> Iterator[Choice]:
         yield Choice(f"./{path.name}", is_agent=False, detail="your loop script", problem=problem)
 
 
-def _agents() -> Iterator[Choice]:
-    program = shutil.which("claude")
-    detail = f"the built-in loop with {program}" if program else ""
-    yield Choice("claude", is_agent=True, detail=detail, problem="" if program else "not on PATH")
-    yield Choice(TRIAL, is_agent=True, detail="the built-in loop, for a trial without a key")
+def _agents(settings: Settings, paths: Paths) -> Iterator[Choice]:
+    """Agents of the built-in loop; those that settings add are among them."""
+    for name in agent_names(settings.agents):
+        try:
+            program = agent_program(settings, name, paths.root, paths.root, os.environ.get("PATH"))
+        except (ConfigError, NoWorker) as error:
+            yield Choice(name, is_agent=True, problem=str(error))
+            continue
+        how = "for a trial without a key" if name == TRIAL else f"with {program}"
+        yield Choice(name, is_agent=True, detail=f"the built-in loop {how}")
 
 
 def _prds(active: Path) -> Iterator[FoundPrd]:
@@ -185,7 +202,7 @@ def choose_worker(paths: Paths, *, agent: str = "", command: Sequence[str] = ())
     Raises PrdTuiError for one that cannot be started.
     """
     if agent:
-        check_agent(agent)
+        check_agent(paths, agent)
     words = [] if agent else complete_command(paths, command)
     chosen = {"worker.agent": agent, "worker.command": words, "worker.preset": ""}
     git = Git(paths)
@@ -197,13 +214,11 @@ def choose_worker(paths: Paths, *, agent: str = "", command: Sequence[str] = ())
     )
 
 
-def check_agent(name: str) -> None:
-    """Raises NoWorker unless the built-in loop can call this agent."""
-    known = {choice.name: choice for choice in _agents()}
-    if name not in known:
-        raise NoWorker(f"There is no agent {name!r}: choose one of {', '.join(known)}.")
-    if problem := known[name].problem:
-        raise NoWorker(f"The agent {name} is {problem}: install it or choose another.")
+def check_agent(paths: Paths, name: str) -> None:
+    """Raises PrdTuiError unless the built-in loop can call this agent."""
+    settings = config.load(paths, Git(paths), refuse_unapproved=False).settings
+    find_agent(name, settings.agents)  # with a suggestion where there is none
+    agent_program(settings, name, paths.root, paths.root, os.environ.get("PATH"))
 
 
 def complete_command(paths: Paths, command: Sequence[str]) -> list[str]:
@@ -213,7 +228,7 @@ def complete_command(paths: Paths, command: Sequence[str]) -> list[str]:
     """
     if not command or not command[0].strip():
         raise NoWorker("The worker command is empty: name your loop script, as in ./loop.sh.")
-    if problem := _problem(command, paths):
+    if problem := _problem(Settings(worker=WorkerSettings(command=tuple(command))), paths):
         raise NoWorker(problem)
     names_prd = any("{prd_" in word for word in command)
     return [*command] if names_prd else [*command, "{prd_json}"]

@@ -16,6 +16,7 @@ from app import rows
 from app.actions import ACTIONS, BY_ID, Action, Where
 from app.drawing import Span, title
 from app.estimate import estimate
+from app.format import size
 from app.screens.choice import Choice, ChoiceScreen
 from app.text import Severity
 from app.widgets.event_strip import EventStrip
@@ -140,7 +141,9 @@ class MainScreen(Screen[None]):
         """The detail of the PRD under the cursor."""
         view = self.prds.chosen
         self.stories.show(view, self.dashboard.now())
-        if view is not None:
+        if view is None:
+            self.log_view.clear()
+        else:
             self.log_view.show(view.prd_id, self.dashboard.read_log_of(view.prd_id))
         self.show_titles()
         self.show_keys()
@@ -150,6 +153,7 @@ class MainScreen(Screen[None]):
         name = Span(view.prd_id if view else "no PRD", "bright" if view else "soft")
         log = self.log_view
         word = Span(log.title_word, "ready" if log.following else "wait")
+        log.border_subtitle = title([Span(size(log.log_size), "faint")]) if log.log_size else None
         self.stories.border_title = title([name, Span("  "), *self._tab_names()])
         self.stories.border_subtitle = title([Span(view.branch, "faint")]) if view and view.branch else None
         alone = self._tab == "log" and not self.has_class("-wide")
@@ -232,6 +236,10 @@ class MainScreen(Screen[None]):
         self.show_titles()
 
     def back(self) -> None:
+        """From the search to the log, from anywhere else to the list."""
+        if self.query_one("#search", Input).has_focus:
+            self._end_search()
+            return
         if self.has_class("-zoom"):
             self.remove_class("-zoom")
         self.prds.focus()
@@ -250,6 +258,9 @@ class MainScreen(Screen[None]):
         if event.listing.id == "prds":
             self.prds.show_place()
             self.show_chosen()
+
+    def on_log_view_reading_changed(self) -> None:
+        self.show_titles()
 
     # -- what the keys do -------------------------------------------------------------------------------
 
@@ -320,12 +331,6 @@ class MainScreen(Screen[None]):
     def _end_search(self) -> None:
         self.query_one("#search", Input).display = False
         self.log_view.focus()
-
-    def key_escape(self) -> None:
-        if self.query_one("#search", Input).has_focus:
-            self._end_search()
-        else:
-            self.back()
 
     @property
     def chosen(self) -> PrdView | None:
