@@ -44,7 +44,9 @@ class Ending:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.signal = self.signal or number
+        if not self.signal:
+            self.signal = number
+            _say("a signal asks for the end: the call that runs is finished, and nothing new is begun")
         self._interrupts += number == signal.SIGINT
 
     def wanted(self) -> bool:
