@@ -59,18 +59,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("-C", metavar="DIR", help="work on the repository that contains DIR")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run PRDs without a screen, until nothing can run any more")
-    run.add_argument("prds", nargs="*", metavar="PRD", help="these only; by default all of prds/active")
-    run.add_argument("--max-prds", type=positive, metavar="N", help="PRDs at once")
-    run.add_argument("--api-limit", type=positive, metavar="N", help="agent calls in flight over all workers")
-    run.add_argument("--agent", metavar="NAME", help="work with the built-in loop and this agent")
-    run.add_argument("--watch", action="store_true", help="go on watching for new folders")
-    run.add_argument("--timeout", type=duration, metavar="D", help="stop everything after 90s, 15m, 8h")
-    run.add_argument("--hold", action="store_true", help="start nothing until `prd-tui release`")
-    run.add_argument(
-        "--resume", action="store_true", help="go on where the last session ended (run always does)"
-    )
-    run.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
+    _add_run(commands.add_parser("run", help="run PRDs without a screen, until nothing can run any more"))
 
     commands.add_parser("status", help="what runs, waits, failed and is ready")  # parses its own words
 
@@ -111,3 +100,17 @@ def parser() -> argparse.ArgumentParser:
     )
     config.add_argument("words", nargs=argparse.REMAINDER, metavar="get KEY | set KEY VALUE | approve")
     return top
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    run.add_argument("prds", nargs="*", metavar="PRD", help="these only; by default all of prds/active")
+    run.add_argument("--max-prds", type=positive, metavar="N", help="PRDs at once")
+    run.add_argument("--api-limit", type=positive, metavar="N", help="agent calls in flight over all workers")
+    run.add_argument("--agent", metavar="NAME", help="work with the built-in loop and this agent")
+    run.add_argument("--watch", action="store_true", help="go on watching for new folders")
+    run.add_argument("--timeout", type=duration, metavar="D", help="stop everything after 90s, 15m, 8h")
+    run.add_argument("--hold", action="store_true", help="start nothing until `prd-tui release`")
+    run.add_argument(
+        "--resume", action="store_true", help="go on where the last session ended (run always does)"
+    )
+    run.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
