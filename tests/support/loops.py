@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -150,10 +151,21 @@ class LoopSite:
         try:
             yield process
         finally:
-            if process.poll() is None:
-                for pid in with_descendants([process.pid], children_of(read_table())):
-                    os.kill(pid, signal.SIGKILL)
+            self._end_what_is_left(process)
             process.communicate()
+
+    def _end_what_is_left(self, process: subprocess.Popen[str]) -> None:
+        """As a keeper would: an agent whose loop was killed is nobody's child any more."""
+        roots = [process.pid] if process.poll() is None else []
+        marker = f"PRD_RUN_ID={self.run_id}".encode()
+        table = read_table()
+        for pid in table:
+            with contextlib.suppress(OSError):
+                if marker in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    roots.append(pid)
+        for pid in with_descendants(roots, children_of(table)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     # -- what became of it ----------------------------------------------------------------------------
 
