@@ -5,34 +5,61 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from coordinator.commands import Answer, Command, CommandId, PausePrds, Rejected, StopMode, StopPrds
-from coordinator.errors import ConfigError, PrdTuiError
+from coordinator.config import VARIABLES as SETTING_VARIABLES
+from coordinator.errors import ConfigError, OwnedElsewhere, PrdTuiError
 from coordinator.git import Git, discover
 from coordinator.model import EngineSnapshot, PrdState
 from coordinator.paths import Paths
 from coordinator.prd_folders import Checked, check, put_in
 from coordinator.settings_desk import SettingsDesk
+from coordinator.survey import (
+    Choice,
+    FoundPrd,
+    Survey,
+    check_agent,
+    choose_base,
+    choose_worker,
+    complete_command,
+    make_prd_folder,
+    survey,
+)
 
 __all__ = [
+    "SETTING_VARIABLES",
     "Answer",
     "Checked",
+    "Choice",
     "EngineApi",
     "EventPage",
+    "FoundPrd",
     "Happened",
     "LogChunk",
+    "OwnedElsewhere",
     "Paths",
     "PrdTuiError",
     "SettingsDesk",
+    "Survey",
     "check",
+    "check_agent",
+    "choose_base",
+    "choose_worker",
+    "complete_command",
     "discover",
     "give_command",
+    "make_demo",
+    "make_prd_folder",
     "open_engine",
     "put_in",
     "read_owner_pid",
     "require_ready",
+    "run_worker",
     "settings_desk",
+    "survey",
+    "worker_prompt",
 ]
 
 
@@ -45,6 +72,7 @@ class Happened:
     prd_id: str  # empty for what concerns the engine itself
     state: PrdState | None
     text: str
+    refused: bool = False  # the answer to a command given through this door: it was not carried out
 
 
 @dataclass(frozen=True)
@@ -132,21 +160,45 @@ def read_owner_pid(paths: Paths) -> int | None:
     return None if owner is None or owner.kind == "command" else owner.pid
 
 
-def require_ready(paths: Paths) -> None:
-    """Raises PrdTuiError when nothing says what is to do the work, or there is no branch to start it from."""
+def require_ready(paths: Paths, overrides: Mapping[str, Any] | None = None) -> None:
+    """Raises PrdTuiError when nothing says what is to do the work, or there is no branch to start it from.
+
+    `overrides`: as for `open_engine`.
+    """
     from coordinator import branches, config
-    from coordinator.worker_env import NoWorker
+    from coordinator.worker_command import worker_words
 
     git = Git(paths)
-    settings = config.load(paths, git).settings
-    if preset := settings.worker.preset:
-        raise NoWorker(f"worker.preset = {preset!r} is not supported yet: set worker.command instead.")
-    if not settings.worker.command:
-        example = '["./loop.sh", "{prd_json}"]'
-        raise NoWorker(
-            f"No worker is chosen: name your loop script with prd-tui config set worker.command '{example}'."
-        )
+    settings = config.load(paths, git, overrides).settings
+    worker_words(settings)
     branches.base(git, settings.coordinator.base_branch)
+
+
+def run_worker(prd_json: Path, agent: str | None = None) -> int:
+    """The built-in loop, in this process: works through a PRD in its run's worktree; the exit code.
+
+    `agent`: in the place of the one in the settings. Raises PrdTuiError.
+    """
+    from coordinator.loop.worker import run_worker
+
+    return run_worker(prd_json, agent)
+
+
+def worker_prompt(prd_json: Path) -> str:
+    """What the built-in loop would ask for the next story; empty when all pass. Raises PrdTuiError."""
+    from coordinator.loop.worker import prompt_of
+
+    return prompt_of(prd_json)
+
+
+def make_demo(pace: float) -> Paths:
+    """A throw-away repository with PRDs and an agent that takes `pace` seconds for a line of its log.
+
+    Raises PrdTuiError.
+    """
+    from coordinator.demo import repository
+
+    return repository.make_demo(pace)
 
 
 def settings_desk(paths: Paths) -> SettingsDesk:

@@ -39,17 +39,17 @@ from coordinator.story_states import before_a_start
 BACKOFF_FIRST, BACKOFF_CAP = 5.0, 300.0
 
 
-def exit_sentence(exit: Exit | None) -> str:
-    """How the worker ended, as the beginning of a sentence."""
+def exit_sentence(exit: Exit | None, who: str = "the worker") -> str:
+    """How a process ended, as the beginning of a sentence."""
     if exit is None:
-        return "the worker vanished without a recorded exit"
+        return f"{who} vanished without a recorded exit"
     if exit.signal is not None:
         try:
             name = signal.Signals(exit.signal).name
         except ValueError:
             name = f"signal {exit.signal}"
-        return f"the worker was killed by {name} (exit {exit.code})"
-    return f"the worker exited with {exit.code}"
+        return f"{who} was killed by {name} (exit {exit.code})"
+    return f"{who} exited with {exit.code}"
 
 
 # -- runs ------------------------------------------------------------------------------------------------

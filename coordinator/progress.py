@@ -10,7 +10,8 @@ from pathlib import Path
 from coordinator import prd_file
 from coordinator.clock import Clock
 from coordinator.events import Event, ProgressMade
-from coordinator.model import Prd, PrdState, Progress, Run, Story, StoryState
+from coordinator.loop.stories import next_story
+from coordinator.model import Prd, PrdState, Progress, Run, StoryState
 from coordinator.state import Record
 from coordinator.stopwatch import Stopwatch
 from coordinator.story_record import story_views
@@ -140,15 +141,6 @@ def _progress(run: Run, prd: Prd, seen: _Seen) -> ProgressMade:
 
 
 def current_story(prd: Prd) -> str:
-    """The open story a worker most likely works on: the first by priority whose dependencies pass."""
-    passing = {story.id for story in prd.stories if story.passes}
-    ids = {story.id for story in prd.stories}
-
-    def ready(story: Story) -> bool:
-        return all(name in passing or name not in ids for name in story.depends_on)
-
-    still_open = [story for story in prd.stories if not story.passes]
-    candidates = [story for story in still_open if ready(story)] or still_open
-    if not candidates:
-        return ""
-    return min(candidates, key=lambda story: float("inf") if story.priority is None else story.priority).id
+    """The open story a worker most likely works on; empty where none is open."""
+    story = next_story(prd.stories)
+    return story.id if story else ""
