@@ -10,12 +10,21 @@ from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 
-from app.arguments import parser
+from app.arguments import ENGINE_OPTIONS, parser
 from app.cli import SPELLINGS
 from app.status_text import clean, quoted, suggestion
 from coordinator import api
 from coordinator.api import Paths, PrdTuiError
-from coordinator.commands import Command, HoldQueue, Rejected, ReleaseQueue, RetryPrds, StopPrds
+from coordinator.commands import (
+    Command,
+    HoldQueue,
+    PausePrds,
+    Rejected,
+    ReleaseQueue,
+    ResumePrds,
+    RetryPrds,
+    StopPrds,
+)
 
 #: The end of a worker's log's name, and the bytes of a log that are read at once.
 _LOG, _BLOCK = "_worker.log", 65536
@@ -27,13 +36,10 @@ ANSWER_TIMEOUT = 5.0
 def run_command(argv: Sequence[str], start: str) -> int:
     """Parses and runs; a PrdTuiError becomes one sentence on stderr and its exit code."""
     top = parser()
-    if not argv:
-        top.print_help()
-        return 0
     try:
         words = list(argv)
-        if words[0] == "--":
-            words = ["run", *words]
+        if not words or words[0] == "--" or words[0].startswith(ENGINE_OPTIONS):
+            words = ["dashboard", *words]
         elif not words[0].startswith("-") and words[0] not in _COMMANDS:
             words = _bare_prds(words, start)
         arguments, unknown = top.parse_known_args(words)
@@ -46,12 +52,12 @@ def run_command(argv: Sequence[str], start: str) -> int:
 
 
 def _bare_prds(words: list[str], start: str) -> list[str]:
-    """PRD names without a command mean `run`; anything else is an error with a suggestion."""
+    """PRD names without a command open the dashboard on them; anything else is an error with a suggestion."""
     active = _paths(Path(start)).active
     first = words[0]
     folders = [entry.name for entry in active.iterdir()] if active.is_dir() else []
     if first in folders:
-        return ["run", *words]
+        return ["dashboard", *words]
     hint = suggestion(first, [*_COMMANDS, "status", *folders], "prd-tui --help lists the commands.")
     raise PrdTuiError(f"{quoted(first)} is neither a command nor a folder in prds/active: {hint}")
 
@@ -70,18 +76,49 @@ def _paths(start: Path) -> Paths:
 # -- run -------------------------------------------------------------------------------------------------
 
 
+def _dashboard(arguments: argparse.Namespace, start: Path) -> int:
+    from app.opening import open_dashboard
+
+    return open_dashboard(arguments, _paths(start))
+
+
 def _run(arguments: argparse.Namespace, start: Path) -> int:
     from app.headless import run_headless
 
     return run_headless(arguments, _paths(start))
 
 
+def _demo(arguments: argparse.Namespace, _start: Path) -> int:
+    from app.demo import demo
+
+    return demo(headless=arguments.headless)
+
+
+# -- setting up --------------------------------------------------------------------------------------------
+
+
+def _init(arguments: argparse.Namespace, start: Path) -> int:
+    from app.init_command import init
+
+    return init(arguments, _paths(start))
+
+
 # -- commands to whoever owns the repository -------------------------------------------------------------
 
 
-def _stop(arguments: argparse.Namespace, start: Path) -> int:
+def _named_or_all(arguments: argparse.Namespace) -> None:
     if bool(arguments.prds) == arguments.all:
         raise PrdTuiError(f"Name the PRDs to {arguments.command}, or say --all.")
+
+
+def _pause(arguments: argparse.Namespace, start: Path) -> int:
+    _named_or_all(arguments)
+    kind = PausePrds if arguments.command == "pause" else ResumePrds
+    return _send(start, kind(tuple(arguments.prds), everything=arguments.all))
+
+
+def _stop(arguments: argparse.Namespace, start: Path) -> int:
+    _named_or_all(arguments)
     kill = arguments.command == "kill"
     return _send(start, StopPrds(tuple(arguments.prds), everything=arguments.all, kill=kill))
 
@@ -166,6 +203,17 @@ def _print_log(data: bytes) -> None:
     sys.stdout.flush()
 
 
+def _worker(arguments: argparse.Namespace, start: Path) -> int:
+    prd_json = start / arguments.prd_json
+    if not arguments.dry_run:
+        return api.run_worker(prd_json, arguments.agent)
+    text = api.worker_prompt(prd_json)
+    if not text:
+        print("Every story passes: there is nothing to ask.", file=sys.stderr)
+    _print_log(text.encode())
+    return 0
+
+
 def _config(arguments: argparse.Namespace, start: Path) -> int:
     from app.config_command import main
 
@@ -173,14 +221,20 @@ def _config(arguments: argparse.Namespace, start: Path) -> int:
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
+    "dashboard": _dashboard,
     "run": _run,
+    "demo": _demo,
+    "init": _init,
     "stop": _stop,
     "kill": _stop,
+    "pause": _pause,
+    "resume": _pause,
     "retry": _retry,
     "hold": _hold,
     "release": _hold,
     "validate": _validate,
     "add": _add,
     "logs": _logs,
+    "worker": _worker,
     "config": _config,
 }

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from app.cli import discard
 from app.status_text import clean, quoted, suggestion
@@ -45,16 +45,11 @@ class Signals:
 
 def run_headless(arguments: argparse.Namespace, paths: Paths) -> int:
     """Runs until nothing can run any more; returns the exit code. Raises PrdTuiError."""
-    _refuse_inside_worker(paths)
-    require_ready(paths)
-    only = _named(arguments.prds, paths)
-    overrides = {
-        "coordinator.max_prds": arguments.max_prds,
-        "coordinator.api_limit": arguments.api_limit,
-    }
-    engine = open_engine(
-        paths, overrides={key: value for key, value in overrides.items() if value is not None}, only=only
-    )
+    refuse_inside_worker(paths)
+    chosen = overrides(arguments)
+    require_ready(paths, chosen)
+    only = named(arguments.prds, paths)
+    engine = open_engine(paths, overrides=chosen, only=only)
     signals = Signals(engine)
     if arguments.hold:
         engine.submit(HoldQueue())  # before anything can start
@@ -94,7 +89,19 @@ def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: flo
             last_idle = snapshot.version
 
 
-def _refuse_inside_worker(paths: Paths) -> None:
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Settings of the command line, by dotted key."""
+    given: dict[str, Any] = {
+        "coordinator.max_prds": arguments.max_prds,
+        "coordinator.api_limit": arguments.api_limit,
+    }
+    if arguments.agent is not None:  # which no loop script of the settings may hide
+        given |= {"worker.agent": arguments.agent, "worker.command": [], "worker.preset": ""}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def refuse_inside_worker(paths: Paths) -> None:
+    """Raises PrdTuiError where the environment says that a run of this repository started us."""
     run_id = os.environ.get("PRD_RUN_ID", "")
     if run_id and any(paths.runs.glob(f"*/{run_id}/intent.json")):
         raise PrdTuiError(
@@ -102,7 +109,7 @@ def _refuse_inside_worker(paths: Paths) -> None:
         )
 
 
-def _named(names: list[str], paths: Paths) -> frozenset[str] | None:
+def named(names: list[str], paths: Paths) -> frozenset[str] | None:
     """The PRDs named on the command line. Raises PrdTuiError with a suggestion for one that is not there."""
     if not names:
         return None

@@ -5,33 +5,61 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
-from coordinator.commands import Answer, Command, CommandId, Rejected, StopMode, StopPrds
-from coordinator.errors import ConfigError, PrdTuiError
+from coordinator.commands import Answer, Command, CommandId, PausePrds, Rejected, StopMode, StopPrds
+from coordinator.config import VARIABLES as SETTING_VARIABLES
+from coordinator.errors import ConfigError, OwnedElsewhere, PrdTuiError
 from coordinator.git import Git, discover
 from coordinator.model import EngineSnapshot, PrdState
 from coordinator.paths import Paths
 from coordinator.prd_folders import Checked, check, put_in
 from coordinator.settings_desk import SettingsDesk
+from coordinator.survey import (
+    Choice,
+    FoundPrd,
+    Survey,
+    check_agent,
+    choose_base,
+    choose_worker,
+    complete_command,
+    make_prd_folder,
+    survey,
+)
 
 __all__ = [
+    "SETTING_VARIABLES",
     "Answer",
     "Checked",
+    "Choice",
     "EngineApi",
     "EventPage",
+    "FoundPrd",
     "Happened",
     "LogChunk",
+    "OwnedElsewhere",
     "Paths",
     "PrdTuiError",
     "SettingsDesk",
+    "Survey",
     "check",
+    "check_agent",
+    "choose_base",
+    "choose_worker",
+    "complete_command",
     "discover",
     "give_command",
+    "make_demo",
+    "make_prd_folder",
     "open_engine",
     "put_in",
+    "read_owner_pid",
     "require_ready",
+    "run_worker",
     "settings_desk",
+    "survey",
+    "worker_prompt",
 ]
 
 
@@ -44,6 +72,7 @@ class Happened:
     prd_id: str  # empty for what concerns the engine itself
     state: PrdState | None
     text: str
+    refused: bool = False  # the answer to a command given through this door: it was not carried out
 
 
 @dataclass(frozen=True)
@@ -78,7 +107,7 @@ class EngineApi(Protocol):
         ...
 
     def read_log(self, prd_id: str, offset: int, max_bytes: int) -> LogChunk:
-        """A part of a worker's log; a negative offset counts from its end."""
+        """A part of a worker's log; a negative offset counts from its end. Empty where there is no log to read."""
         ...
 
     def submit(self, command: Command) -> CommandId:
@@ -97,35 +126,79 @@ class EngineApi(Protocol):
         """No event waits, no effect is in flight, everything is recorded."""
         ...
 
+    def alive_at(self) -> float:
+        """When the engine last went round (`time.monotonic()`), which it does once a second and more often.
+
+        A snapshot shown long after that is stale: the machine, or the engine, stands still.
+        """
+        ...
+
 
 def open_engine(
-    paths: Paths, *, overrides: Mapping[str, Any] | None = None, only: Collection[str] | None = None
+    paths: Paths,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
+    hold_first: bool = False,
 ) -> EngineApi:
     """An engine for a repository, not started yet.
 
     `overrides`: settings of the command line by dotted key. `only`: the PRDs that alone may start in this
-    session; ended ones among them are tried again. Raises ConfigError when the settings cannot be used.
+    session; ended ones among them are tried again. `hold_first`: where nothing ever ran and no PRDs are named,
+    what the first look finds waits for ReleaseQueue. Raises ConfigError when the settings cannot be used.
     """
     from coordinator.engine import Engine
 
-    return Engine(paths, overrides=overrides or {}, only=only)
+    return Engine(paths, overrides=overrides or {}, only=only, hold_first=hold_first)
 
 
-def require_ready(paths: Paths) -> None:
-    """Raises PrdTuiError when nothing says what is to do the work, or there is no branch to start it from."""
+def read_owner_pid(paths: Paths) -> int | None:
+    """The process of the living coordinator that owns the repository; a command that holds it does not count."""
+    from coordinator.locks import read_owner
+
+    owner = read_owner(paths.locks / "coordinator.lock")
+    return None if owner is None or owner.kind == "command" else owner.pid
+
+
+def require_ready(paths: Paths, overrides: Mapping[str, Any] | None = None) -> None:
+    """Raises PrdTuiError when nothing says what is to do the work, or there is no branch to start it from.
+
+    `overrides`: as for `open_engine`.
+    """
     from coordinator import branches, config
-    from coordinator.worker_env import NoWorker
+    from coordinator.worker_command import worker_words
 
     git = Git(paths)
-    settings = config.load(paths, git).settings
-    if preset := settings.worker.preset:
-        raise NoWorker(f"worker.preset = {preset!r} is not supported yet: set worker.command instead.")
-    if not settings.worker.command:
-        example = '["./loop.sh", "{prd_json}"]'
-        raise NoWorker(
-            f"No worker is chosen: name your loop script with prd-tui config set worker.command '{example}'."
-        )
+    settings = config.load(paths, git, overrides).settings
+    worker_words(settings)
     branches.base(git, settings.coordinator.base_branch)
+
+
+def run_worker(prd_json: Path, agent: str | None = None) -> int:
+    """The built-in loop, in this process: works through a PRD in its run's worktree; the exit code.
+
+    `agent`: in the place of the one in the settings. Raises PrdTuiError.
+    """
+    from coordinator.loop.worker import run_worker
+
+    return run_worker(prd_json, agent)
+
+
+def worker_prompt(prd_json: Path) -> str:
+    """What the built-in loop would ask for the next story; empty when all pass. Raises PrdTuiError."""
+    from coordinator.loop.worker import prompt_of
+
+    return prompt_of(prd_json)
+
+
+def make_demo(pace: float) -> Paths:
+    """A throw-away repository with PRDs and an agent that takes `pace` seconds for a line of its log.
+
+    Raises PrdTuiError.
+    """
+    from coordinator.demo import repository
+
+    return repository.make_demo(pace)
 
 
 def settings_desk(paths: Paths) -> SettingsDesk:
@@ -162,7 +235,7 @@ def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> An
             return answer
         if answer is not None and accepted is None:
             accepted = answer
-            deadline = time.monotonic() + (grace + 30.0 if isinstance(command, StopPrds) else answer_timeout)
+            deadline = time.monotonic() + _patience(command, grace, answer_timeout)
         if read_owner(lock) is None and box.withdraw(command_id, taken=True):
             box.forget(command_id)
             return unattended.execute(paths, command, grace=grace)
@@ -175,3 +248,10 @@ def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> An
     raise PrdTuiError(
         f"The coordinator (process {owner.pid}) does not answer: see .claude-loop/coordinator/coordinator.log."
     )
+
+
+def _patience(command: Command, grace: float, answer_timeout: float) -> float:
+    """Seconds in which a command that was taken has to be done."""
+    if isinstance(command, StopPrds):
+        return grace + 30.0
+    return 30.0 if isinstance(command, PausePrds) else answer_timeout

@@ -37,16 +37,18 @@ class RetryPrds:
 
 @dataclass(frozen=True)
 class PausePrds:
-    """Stops every process of the named PRDs' runs where it is."""
+    """Stops every process of the named PRDs' runs, or of every run, where it is."""
 
-    prd_ids: tuple[str, ...]
+    prd_ids: tuple[str, ...] = ()
+    everything: bool = False
 
 
 @dataclass(frozen=True)
 class ResumePrds:
-    """Lets the processes of paused runs go on."""
+    """Lets the processes of the named paused runs, or of every one, go on."""
 
-    prd_ids: tuple[str, ...]
+    prd_ids: tuple[str, ...] = ()
+    everything: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from coordinator.paths import Paths
 from coordinator.setting_kinds import BOOLEAN, Kind, Unfit, as_text
 from coordinator.settings_schema import SECTIONS, SETTINGS, Settings, build
 
-__all__ = ["COMMAND_LINE", "DEFAULT", "Loaded", "Settings", "load", "user_config"]
+__all__ = ["COMMAND_LINE", "DEFAULT", "VARIABLES", "Loaded", "Settings", "load", "user_config"]
 
 DEFAULT = "default"
 COMMAND_LINE = "command line"
@@ -34,6 +34,9 @@ _VARIABLES = {
 }
 #: Variables that say yes or no to one retry.
 _RETRY_VARIABLES = ("PARALLEL_AUTO_RESTART", "COORDINATOR_AUTO_RETRY")
+
+#: All variables of the environment that change a setting.
+VARIABLES = (*_VARIABLES, *_RETRY_VARIABLES)
 
 Values = dict[str, Any]
 

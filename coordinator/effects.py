@@ -42,6 +42,26 @@ class EndRun:
 
 
 @dataclass(frozen=True)
+class PauseRun:
+    """Stop every process of the run where it is. `wish` counts pauses and continuations of a run up.
+
+    The answer is `RunPaused` or `PauseFailed`. Of two wishes for a run the one with the higher number holds,
+    in whatever order they are carried out.
+    """
+
+    run: Run
+    wish: int
+
+
+@dataclass(frozen=True)
+class ContinueRun:
+    """Let every process of a paused run go on. `wish`: see `PauseRun`."""
+
+    run: Run
+    wish: int
+
+
+@dataclass(frozen=True)
 class VerifyRun:
     run: Run
     exit: Exit | None
@@ -74,6 +94,8 @@ Effect = (
     StartRun
     | WatchRun
     | EndRun
+    | PauseRun
+    | ContinueRun
     | VerifyRun
     | CompleteRun
     | ObserveDependencies

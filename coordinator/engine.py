@@ -12,6 +12,7 @@ from typing import Any
 from coordinator import entries
 from coordinator.api import EventPage, LogChunk
 from coordinator.clock import Clock, SystemClock
+from coordinator.command_steps import requeued
 from coordinator.commands import Answer, Command, CommandId, StopMode
 from coordinator.context import Context
 from coordinator.dropbox import DropBox
@@ -25,19 +26,22 @@ from coordinator.git import Git
 from coordinator.history import History
 from coordinator.intake import Intake
 from coordinator.locks import OwnerLock, read_owner
+from coordinator.log_reading import read_chunk
 from coordinator.metrics import Metrics
-from coordinator.model import FAILED, EngineSnapshot, PrdState, Run
+from coordinator.model import FAILED, PERSON, EngineSnapshot, PrdState
 from coordinator.paths import Paths
 from coordinator.performer import Performer
 from coordinator.progress import ProgressWatch
-from coordinator.recorder import Recorder, Transition
+from coordinator.recorder import Recorder, transitions_between
 from coordinator.recovery import Found, recover
 from coordinator.redaction import Redactor
-from coordinator.reducer import PERSON, reduce, requeued, start_due
+from coordinator.reducer import reduce, start_due
 from coordinator.registry import Registry
+from coordinator.runs import recorded_prds
 from coordinator.sampler import Sampler
 from coordinator.settings_watch import SettingsWatch
 from coordinator.state import EngineState, slots_used
+from coordinator.surroundings import Surroundings
 from coordinator.worktrees import Worktrees
 
 #: Seconds that verified work may still take to be filed once the engine was asked to end.
@@ -55,20 +59,27 @@ class Engine:
         *,
         overrides: Mapping[str, Any],
         only: Collection[str] | None,
+        hold_first: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self._paths = paths
         self._clock = clock or SystemClock()
         self._git = Git(paths)
         self._only = frozenset(only) if only is not None else None
+        self._hold_first = hold_first
         self._settings = SettingsWatch(paths, self._git, overrides, self._post)
+        self._surroundings = Surroundings(
+            paths, self._git, self._clock, lambda: self._settings.current().coordinator.base_branch
+        )
         self._inbox: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._lock = OwnerLock(paths.locks / "coordinator.lock", "run")
         self._history = History()
         self._state = EngineState()
         self._snapshot = EngineSnapshot()
+        self._rows = entries.Rows()
         self._faults: dict[str, str] = {}
-        self._shown_faults = self._faults
+        self._shown: object = None  # what of the snapshot is no part of the state
+        self._alive_at = self._clock.monotonic()
         self._reducing = False
         self._ended = threading.Event()
         self._received: set[str] = set()
@@ -89,6 +100,7 @@ class Engine:
             self._history.say(f"{key} is set, and has no effect in this version", self._clock.now())
         self._recorder.start(EngineState())
         self._recorder.record(self._state, ())
+        self._surroundings.look()
         self._publish()
         self._thread.start()
         for one in found:
@@ -106,15 +118,7 @@ class Engine:
         return self._history.after(seq, limit)
 
     def read_log(self, prd_id: str, offset: int, max_bytes: int) -> LogChunk:
-        path = self._paths.worker_log(prd_id)
-        try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                begin = max(0, size + offset) if offset < 0 else offset
-                file.seek(begin)
-                return LogChunk(begin, file.read(max_bytes), size)
-        except FileNotFoundError:
-            return LogChunk(0, b"", 0)
+        return read_chunk(self._paths.worker_log(prd_id), offset, max_bytes)
 
     def submit(self, command: Command) -> CommandId:
         command_id = CommandId(f"local-{time.monotonic_ns()}")
@@ -130,6 +134,9 @@ class Engine:
     def is_idle(self) -> bool:
         quiet = self._inbox.empty() and not self._reducing
         return quiet and self._performer.in_flight == 0 and self._recorder.idle
+
+    def alive_at(self) -> float:
+        return self._alive_at
 
     # -- beginning ------------------------------------------------------------------------------------
 
@@ -154,6 +161,12 @@ class Engine:
         self._dropbox = DropBox(paths.commands)
         self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)
         settings = self._settings.current()
+        self._progress = ProgressWatch(
+            lambda: self._state.records,
+            self._post,
+            lambda: float(self._settings.current().coordinator.refresh),
+            clock,
+        )
         context = Context(
             paths=paths,
             clock=clock,
@@ -166,6 +179,7 @@ class Engine:
             settings=self._settings.current,
             post=self._post,
             stop_wanted=self._stop_wanted,
+            look_at_stories=self._progress.look,
             undisturbed=self._intake.undisturbed,
             look_anew=self._intake.look_anew,
         )
@@ -181,9 +195,6 @@ class Engine:
             fault=lambda sentence: self._fault("registry", sentence),
         )
         self._performer = Performer(context, answer=self._recorder.answer, look=self._intake.look)
-        self._progress = ProgressWatch(
-            self._running, self._post, lambda: float(self._settings.current().coordinator.refresh)
-        )
 
     def _recover(self) -> list[Found]:
         """The state that an earlier session left, and what has to go on. The same after any kind of end."""
@@ -207,6 +218,7 @@ class Engine:
             records=records,
             holds={PERSON: person} if person else {},
             only=self._only,
+            hold_first=self._hold_first and self._only is None and not any(recorded_prds(self._paths)),
         )
         self._log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
         return found
@@ -224,6 +236,7 @@ class Engine:
                 event: Event = self._inbox.get(timeout=1.0)
             except queue.Empty:
                 event = TimePassed()
+            self._alive_at = self._clock.monotonic()
             self._reducing = True
             try:
                 self._reduce(event)
@@ -245,7 +258,7 @@ class Engine:
         now = self._clock.now()
         self._move(*reduce(self._state, event, now), now)
         self._move(*start_due(self._state, now), now)
-        if self._faults != self._shown_faults:
+        if self._shown != (self._faults, self._surroundings.branch):
             self._publish()
 
     def _move(self, after: EngineState, effects: tuple[Effect, ...], now: float) -> None:
@@ -255,7 +268,7 @@ class Engine:
             self._perform(effects)
             return
         self._state = after
-        transitions = _transitions(before, after, now)
+        transitions = transitions_between(before, after, now)
         self._history.add(transitions, before, after, now)
         self._publish()
         self._perform(effects)
@@ -266,9 +279,16 @@ class Engine:
             self._performer.perform(effect)
 
     def _publish(self) -> None:
-        self._shown_faults = self._faults
-        faults = tuple(sentence for sentence in self._faults.values() if sentence)
-        self._snapshot = entries.snapshot(self._state, self._snapshot.version + 1, faults)
+        faults, branch = self._faults, self._surroundings.branch
+        self._shown = (faults, branch)
+        self._snapshot = entries.snapshot(
+            self._state,
+            self._rows,
+            self._snapshot.version + 1,
+            tuple(sentence for sentence in faults.values() if sentence),
+            repository=self._surroundings.repository,
+            branch=branch,
+        )
 
     def _may_end(self, filing_since: float | None) -> bool:
         """DETACH: now. Otherwise once no run holds a slot and what was verified is filed."""
@@ -296,10 +316,6 @@ class Engine:
     def _stop_wanted(self, prd_id: str) -> bool:
         record = self._state.records.get(prd_id)
         return record is not None and record.state is PrdState.STOPPING
-
-    def _running(self) -> list[Run]:
-        records = self._state.records.values()
-        return [record.run for record in records if record.state is PrdState.RUNNING and record.run]
 
     def _take_commands(self) -> None:
         for command_id, command in self._dropbox.take():
@@ -339,15 +355,8 @@ class Engine:
                 self._take_commands()
                 self._dropbox.tidy(self._clock.now())
                 self._sampler.look(self._snapshot)
+                if self._surroundings.look():
+                    self._post(TimePassed())
                 self._check_ownership()
             except Exception as error:  # noqa: BLE001 - the next second tries again
                 self._log.failure("housekeeping", error)
-
-
-def _transitions(before: EngineState, after: EngineState, now: float) -> tuple[Transition, ...]:
-    found = []
-    for prd_id, record in after.records.items():
-        old = before.records.get(prd_id)
-        if old is None or old.state is not record.state:
-            found.append(Transition(record, old.state if old else None, now))
-    return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from coordinator.clock import iso
@@ -10,6 +11,7 @@ from coordinator.model import EngineSnapshot, PrdState, PrdView, QueueView
 from coordinator.registry_entries import kind_of
 from coordinator.scheduler import nothing_can_run, queue
 from coordinator.state import UNGATED, EngineState, Record, slots_used
+from coordinator.story_states import stories_of
 
 Document = dict[str, Any]
 
@@ -81,7 +83,9 @@ def _duration(record: Record) -> float:
     return round(max(0.0, ended - record.started_at), 3) if record.started_at else 0.0
 
 
-def metrics_event(state: PrdState) -> str:
+def metrics_event(state: PrdState, came_from: PrdState | None) -> str:
+    if state is PrdState.RUNNING and came_from in (PrdState.PAUSING, PrdState.PAUSED):
+        return "prd_resumed"
     return _EVENT_NAMES.get(state, f"prd_{state.value}")
 
 
@@ -101,27 +105,65 @@ def view(record: Record, position: int) -> PrdView:
         branch_asked=run.branch_asked if run else "",
         worktree=run.worktree if run else "",
         run_id=run.run_id if run else "",
+        since=record.since,
+        slot=record.slot,
         pid=record.pid,
         queued_at=record.arrival,
         started_at=record.started_at,
         ended_at=record.ended_at,
+        paused_at=record.paused_at,
+        paused_seconds=record.paused_seconds,
         exit_code=record.exit.code if record.exit else None,
         exit_signal=record.exit.signal if record.exit else None,
         waiting_for=record.waiting_for,
         marks=record.marks,
-        stories=prd.stories if prd else (),
+        stories=stories_of(record),
         warnings=tuple(str(warning) for warning in prd.warnings) if prd else (),
     )
 
 
-def snapshot(state: EngineState, version: int, faults: tuple[str, ...]) -> EngineSnapshot:
+class Rows:
+    """The rows of all PRDs. One that did not change is the same object as before, which costs nobody anything."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Record, int, PrdView]] = {}
+
+    def of(self, records: Mapping[str, Record], places: Mapping[str, int]) -> tuple[PrdView, ...]:
+        """In the order of `records`; `places`: the queue's, from 1."""
+        made: dict[str, tuple[Record, int, PrdView]] = {}
+        for prd_id, record in records.items():
+            place = places.get(prd_id, 0)
+            old = self._made.get(prd_id)
+            same = old is not None and old[0] is record and old[1] == place
+            made[prd_id] = old if same and old else (record, place, view(record, place))
+        self._made = made
+        return tuple(row for _record, _place, row in made.values())
+
+
+def snapshot(
+    state: EngineState,
+    rows: Rows,
+    version: int,
+    faults: tuple[str, ...],
+    *,
+    repository: str = "",
+    branch: str = "",
+) -> EngineSnapshot:
     order = tuple(record.prd_id for record in queue(state))
     places = {prd_id: place for place, prd_id in enumerate(order, 1)}
     return EngineSnapshot(
         version=version,
-        prds=tuple(view(record, places.get(record.prd_id, 0)) for record in state.records.values()),
-        queue=QueueView(order, tuple(state.holds.values()), slots_used(state), state.max_prds),
+        prds=rows.of(state.records, places),
+        queue=QueueView(
+            order,
+            tuple(state.holds.values()),
+            slots_used(state),
+            state.max_prds,
+            hold_kinds=tuple(state.holds),
+        ),
         owner_pid=os.getpid(),
         faults=faults,
         exhausted=nothing_can_run(state),
+        repository=repository,
+        branch=branch,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from coordinator.commands import Command, StopMode
-from coordinator.model import Exit, Prd, Progress, Run
+from coordinator.model import Exit, Prd, Progress, Run, StoryView
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,22 @@ class RunSwept(RunEvent):
 class ProgressMade(RunEvent):
     progress: Progress
     current_story: str
+    stories: tuple[StoryView, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunPaused(RunEvent):
+    """Every process of the run stands still. `wish`: which of the run's wishes this answers."""
+
+    wish: int
+
+
+@dataclass(frozen=True)
+class PauseFailed(RunEvent):
+    """The run could not be stopped whole, and goes on. `wish`: as in `RunPaused`."""
+
+    wish: int
+    reason: str
 
 
 @dataclass(frozen=True)

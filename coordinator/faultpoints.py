@@ -31,6 +31,9 @@ POINTS = (
     "step-archive",
     "step-metrics",
     "run-closed",
+    "pause-wanted",  # the pause is in the journal, no process was stopped
+    "paused",  # every process stands still, nobody was told
+    "resume-wanted",  # in the journal, every process still stands
     "stop-wanted",  # the stop is in the journal, no signal was sent
     "registry-replaced",
 )

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,19 @@ def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:
             os.close(fd)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def make_way(path: Path) -> None:
+    """Moves aside whatever stands at `path` and is no regular file: a link leads elsewhere, a pipe blocks.
+
+    Raises OSError.
+    """
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind):
+        path.rename(path.with_name(f"{path.name}.aside-{os.getpid()}-{next(_counter)}"))
 
 
 def sweep_tmp(directory: Path) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coordinator.errors import GitError, PrdTuiError
-from coordinator.git_process import Completed, environment, said, spawn
+from coordinator.git_process import Completed, as_person, environment, said, spawn
 from coordinator.paths import Paths
 
 #: The oldest git whose `merge-tree --write-tree` and `worktree list -z` this program relies on.
@@ -168,6 +168,28 @@ class Git:
             fallback = {f"GIT_{role}_{part}": value for role in roles for part, value in ours.items()}
             self._identity = {} if has else fallback
         return self._identity
+
+    def commit_command(self, worktree: Path, message: str, *, sign: bool) -> tuple[list[str], dict[str, str]]:
+        """How the person's own git commits what is staged in `worktree`: command line and environment.
+
+        Their hooks run, and their signing applies unless `sign` is off. Where they have no identity, ours.
+        """
+        words = ("commit", "--quiet", "--cleanup=whitespace", f"--message={message}")
+        argv, env = as_person(words if sign else (*words, "--no-gpg-sign"))
+        return argv, self.identity() | {"GIT_CEILING_DIRECTORIES": str(worktree.parent)} | env
+
+    def signing_fails(self, worktree: Path) -> bool:
+        """Whether the person signs commits, and cannot just now: no agent, no key, nobody to ask."""
+        asked = self.run("config", "--type=bool", "--get", "commit.gpgSign", cwd=worktree, check=False).text
+        if asked != "true":
+            return False
+        probe = ("commit-tree", "-S", "HEAD^{tree}", "-m", "can this be signed?")
+        try:
+            return (
+                self.run(*probe, cwd=worktree, env=self.identity(), check=False, timeout=60).returncode != 0
+            )
+        except GitError:
+            return True
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coordinator.errors import GitError, PrdTuiError
+from coordinator.redaction import looks_secret
 
 #: Names the user's own config, home and way out of the machine (a partial clone fetches while it checks out).
 _KEPT = frozenset(
@@ -23,24 +24,33 @@ _KEPT = frozenset(
     | {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM"}
 )
 
-#: Switches off what would run a program of the repository's choosing, leave one running, or ask a question.
-_FLAGS = tuple(
-    part
-    for setting in (
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "core.untrackedCache=false",
-        "core.splitIndex=false",
-        "core.safecrlf=false",
-        "core.quotePath=false",
-        "color.ui=false",
-        "commit.gpgSign=false",
-        "gc.auto=0",
-        "maintenance.auto=false",
-        "submodule.recurse=false",
-    )
-    for part in ("-c", setting)
+#: Switches off what would leave a program running, ask a question or say something else than is expected.
+_QUIET = (
+    "core.fsmonitor=false",
+    "core.untrackedCache=false",
+    "core.splitIndex=false",
+    "core.safecrlf=false",
+    "core.quotePath=false",
+    "color.ui=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "submodule.recurse=false",
 )
+#: Switches off what would run a program of the repository's or the person's choosing.
+_ALONE = ("core.hooksPath=/dev/null", "commit.gpgSign=false")
+
+#: What a person's own git may be told by its environment; the rest of GIT_* points to some other place.
+_PERSONAL = frozenset(
+    {"GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_TERMINAL_PROMPT", "GIT_EDITOR"}
+    | {f"GIT_{role}_{part}" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
+)
+
+
+def _flags(*settings: str) -> tuple[str, ...]:
+    return tuple(part for setting in settings for part in ("-c", setting))
+
+
+_FLAGS = _flags(*_ALONE, *_QUIET)
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,22 @@ def environment(inherited: Mapping[str, str] | None = None) -> dict[str, str]:
     source = os.environ if inherited is None else inherited
     kept = {name: value for name, value in source.items() if name in _KEPT}
     return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C"}
+
+
+def as_person(
+    args: Sequence[str], inherited: Mapping[str, str] | None = None
+) -> tuple[list[str], dict[str, str]]:
+    """Command line and environment of a git as the person would run it: hooks run, their signing applies.
+
+    Hooks get the whole environment (`inherited`, default: this process's own) but what looks like a secret.
+    """
+    source = os.environ if inherited is None else inherited
+    kept = {
+        name: value
+        for name, value in source.items()
+        if (name in _PERSONAL or not name.startswith("GIT_")) and not looks_secret(name)
+    }
+    return ["git", *_flags(*_QUIET), *args], kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_PAGER": "cat"}
 
 
 def spawn(

@@ -23,6 +23,7 @@ from coordinator.model import Exit, Prd, Run
 from coordinator.runs import Intent, Journal, new_run_id, runs_of, write_intent
 from coordinator.stashes import pin_stashes
 from coordinator.verification import put_back_what_was_set_aside
+from coordinator.worker_command import require_agent, worker_words
 from coordinator.worker_env import NoWorker, Place, find_program, worker_port
 from coordinator.worktree_files import copy_files, copy_prd, make_real_folders
 
@@ -38,8 +39,7 @@ class Launcher:
         """Posts RunPrepared and WorkerStarted, or StartRefused."""
         context = self._context
         try:
-            if not context.settings().worker.command:
-                raise NoWorker("No worker is chosen: prd-tui config set worker.command names one.")
+            worker_words(context.settings())  # before anything is made for it
             run = self._record(wanted)
             context.post(RunPrepared(wanted.prd_id, run))
             worktree = self._worktree(wanted, run)
@@ -191,8 +191,9 @@ class Launcher:
         settings = context.settings()
         place = Place(run, wanted.slot, worker_port(wanted.slot))
         env = place.env(os.environ, context.git.local_env_vars(), settings.worktree.env)
-        argv = [place.fill(word) for word in settings.worker.command]
+        argv = [place.fill(word) for word in worker_words(settings)]
         argv[0] = find_program(argv[0], worktree, context.paths.root, env.get("PATH"))
+        require_agent(settings, worktree, context.paths.root, env.get("PATH"))
         state = worktree / ".claude-loop"
         state.mkdir(exist_ok=True)
         (state / "exit_code").unlink(missing_ok=True)

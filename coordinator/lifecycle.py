@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from coordinator.effects import CompleteRun, Effect, EndRun, VerifyRun
+from coordinator import folder_steps, pause_steps
+from coordinator.effects import CompleteRun, EndRun, VerifyRun
 from coordinator.events import (
     CompletionDelayed,
     FolderAdmitted,
     FolderArriving,
     FolderRefused,
     FolderVanished,
+    PauseFailed,
     PrdEvent,
     ProgressMade,
     Refusal,
     RunCompleted,
     RunEvent,
+    RunPaused,
     RunPrepared,
     RunSwept,
     RunVerified,
@@ -26,113 +29,34 @@ from coordinator.events import (
     WorkerExited,
     WorkerStarted,
 )
-from coordinator.model import ACTIVE, COMPLETED, FAILED, QUEUED, Exit, PrdState, Progress
-from coordinator.state import ARRIVING_AGAIN, EDITED, SOURCE_GONE, UNGATED, Record
+from coordinator.model import ACTIVE, COMPLETED, FAILED, QUEUED, Exit, PrdState
+from coordinator.pause_steps import pause_over
+from coordinator.policy import Outcome, Policy
+from coordinator.state import EDITED, SOURCE_GONE, UNGATED, Record
+from coordinator.story_states import before_a_start
 
 #: Seconds before the first automatic retry; each further one waits twice as long, up to the cap.
 BACKOFF_FIRST, BACKOFF_CAP = 5.0, 300.0
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What of the settings a PRD's life depends on. `now`: seconds since the epoch."""
-
-    now: float
-    max_retries: int = 0
-    stop_grace: float = 30.0
-
-
-Outcome = tuple[Record, tuple[Effect, ...]]
-
-
-def exit_sentence(exit: Exit | None) -> str:
-    """How the worker ended, as the beginning of a sentence."""
+def exit_sentence(exit: Exit | None, who: str = "the worker") -> str:
+    """How a process ended, as the beginning of a sentence."""
     if exit is None:
-        return "the worker vanished without a recorded exit"
+        return f"{who} vanished without a recorded exit"
     if exit.signal is not None:
         try:
             name = signal.Signals(exit.signal).name
         except ValueError:
             name = f"signal {exit.signal}"
-        return f"the worker was killed by {name} (exit {exit.code})"
-    return f"the worker exited with {exit.code}"
-
-
-# -- folders ---------------------------------------------------------------------------------------------
-
-
-def _arrive(record: Record, event: FolderArriving, policy: Policy) -> Outcome:
-    return replace(record, state=PrdState.ARRIVING, reason="still being copied"), ()
-
-
-def _admit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
-    """A folder that nothing is known of yet, or whose last content was refused or needed nothing."""
-    record = _attach(record, event)
-    done = sum(story.passes for story in event.prd.stories)
-    arrival = record.arrival or event.arrived_at or policy.now
-    record = replace(record, progress=Progress(done, len(event.prd.stories)), arrival=arrival)
-    if done == len(event.prd.stories):
-        return replace(record, state=PrdState.NOTHING_LEFT, reason="every story passes already"), ()
-    return replace(record, state=PrdState.QUEUED, reason=""), ()
-
-
-def _attach(record: Record, event: FolderAdmitted) -> Record:
-    return replace(
-        record, prd=event.prd, data=event.data, marks=record.marks - {SOURCE_GONE, EDITED, ARRIVING_AGAIN}
-    )
-
-
-def _readmit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
-    """A queued or ended PRD: its present text counts at the next start."""
-    if record.state in QUEUED and record.run is None and all(story.passes for story in event.prd.stories):
-        return _admit(record, event, policy)  # nothing is left to do any more
-    return _attach(record, event), ()
-
-
-def _edit_while_running(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
-    if record.prd is None or event.data == record.data:
-        return _attach(record, event), ()
-    return replace(_attach(record, event), marks=record.marks | {EDITED}), ()
-
-
-def _come_again(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
-    """The ID of a completed PRD: a new PRD, which keeps only the count of runs."""
-    fresh = Record(record.prd_id, record.folder, PrdState.ARRIVING, run=record.run, fresh=True)
-    return _admit(replace(fresh, arrival=policy.now), event, policy)
-
-
-def _arrive_again(record: Record, event: FolderArriving, policy: Policy) -> Outcome:
-    return replace(record, marks=record.marks | {ARRIVING_AGAIN}), ()
-
-
-def _nothing_came(record: Record, event: FolderVanished, policy: Policy) -> Outcome:
-    return replace(record, marks=record.marks - {ARRIVING_AGAIN}), ()
-
-
-def _refuse_again(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
-    why = f"the new folder of this name cannot be used: {event.reason}"
-    return replace(record, marks=record.marks - {ARRIVING_AGAIN}, reason=why), ()
-
-
-def _refuse(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
-    return replace(record, state=PrdState.INVALID, reason=event.reason, prd=None, data=b""), ()
-
-
-def _refuse_while_running(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
-    return replace(record, marks=record.marks | {EDITED}), ()
-
-
-def _lose_source(record: Record, event: FolderVanished, policy: Policy) -> Outcome:
-    if record.verified:
-        return record, ()  # it is on its way to prds/completed
-    return replace(record, marks=record.marks | {SOURCE_GONE}), ()
+        return f"{who} was killed by {name} (exit {exit.code})"
+    return f"{who} exited with {exit.code}"
 
 
 # -- runs ------------------------------------------------------------------------------------------------
 
 
 def _prepared(record: Record, event: RunPrepared, policy: Policy) -> Outcome:
-    return replace(record, run=event.run, fresh=False), ()
+    return replace(record, run=event.run, stories=before_a_start(record), fresh=False), ()
 
 
 def _start_refused(record: Record, event: StartRefused, policy: Policy) -> Outcome:
@@ -149,7 +73,15 @@ def _start_refused(record: Record, event: StartRefused, policy: Policy) -> Outco
 
 def _started(record: Record, event: WorkerStarted, policy: Policy) -> Outcome:
     record = replace(
-        record, pid=event.pid, started_at=event.started_at, exit=None, ended_at=0.0, swept=False, reason=""
+        record,
+        pid=event.pid,
+        started_at=event.started_at,
+        exit=None,
+        ended_at=0.0,
+        swept=False,
+        paused_at=0.0,
+        paused_seconds=0.0,
+        reason="",
     )
     if record.state is PrdState.STOPPING and record.run is not None:
         return record, (EndRun(record.run, record.wanted, policy.stop_grace),)
@@ -157,14 +89,37 @@ def _started(record: Record, event: WorkerStarted, policy: Policy) -> Outcome:
 
 
 def _progressed(record: Record, event: ProgressMade, policy: Policy) -> Outcome:
-    return replace(record, progress=event.progress, current_story=event.current_story), ()
+    stories = event.stories or record.stories
+    return replace(record, progress=event.progress, current_story=event.current_story, stories=stories), ()
+
+
+def _progressed_while_judged(record: Record, event: ProgressMade, policy: Policy) -> Outcome:
+    """The worker's last words, read after its end: nobody works on a story any more."""
+    progress = record.progress if record.verified else event.progress
+    return replace(record, progress=progress, stories=event.stories or record.stories), ()
+
+
+def _progressed_before_the_end(record: Record, event: ProgressMade, policy: Policy) -> Outcome:
+    """As above, and how far it came is decided already."""
+    if record.fresh:
+        return record, ()  # what it did before does not count any more
+    return replace(record, stories=event.stories or record.stories), ()
+
+
+def _progressed_while_queued(record: Record, event: ProgressMade, policy: Policy) -> Outcome:
+    record, _ = _progressed_before_the_end(record, event, policy)
+    return folder_steps.with_progress_of_stories(record), ()
 
 
 def _exited(record: Record, event: WorkerExited, policy: Policy) -> Outcome:
     ended_at = event.exit.ended_at if event.exit else policy.now
-    reason = exit_sentence(event.exit)
     return replace(
-        record, state=PrdState.VERIFYING, exit=event.exit, ended_at=ended_at, reason=reason, current_story=""
+        pause_over(record, ended_at),
+        state=PrdState.VERIFYING,
+        exit=event.exit,
+        ended_at=ended_at,
+        reason=exit_sentence(event.exit),
+        current_story="",
     ), ()
 
 
@@ -263,7 +218,6 @@ _Handler = Callable[[Record, "PrdEvent", Policy], Outcome]
 
 
 def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
-    running = PrdState.RUNNING
     table: dict[tuple[PrdState, type[PrdEvent]], object] = {
         (PrdState.STARTING, RunPrepared): _prepared,
         (PrdState.STOPPING, RunPrepared): _prepared,
@@ -271,9 +225,12 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
         (PrdState.STOPPING, StartRefused): _start_refused,
         (PrdState.STARTING, WorkerStarted): _started,
         (PrdState.STOPPING, WorkerStarted): _started,
-        (running, ProgressMade): _progressed,
-        (running, WorkerExited): _exited,
+        (PrdState.PAUSING, RunPaused): pause_steps.paused,
+        (PrdState.PAUSING, PauseFailed): pause_steps.pause_failed,
+        (PrdState.PAUSED, PauseFailed): pause_steps.pause_failed,
         (PrdState.STOPPING, WorkerExited): _exited_while_stopping,
+        (PrdState.STOPPING, ProgressMade): _progressed,
+        (PrdState.VERIFYING, ProgressMade): _progressed_while_judged,
         (PrdState.VERIFYING, RunSwept): _swept,
         (PrdState.STOPPING, RunSwept): _swept_while_stopping,
         (PrdState.VERIFYING, SlotFreed): _slot_freed,
@@ -282,36 +239,41 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
         (PrdState.VERIFYING, RunCompleted): _completed,
         (PrdState.VERIFYING, CompletionDelayed): _completion_delayed,
     }
+    for state in (PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED):
+        table |= {(state, ProgressMade): _progressed, (state, WorkerExited): _exited}
+    for state in _ENDED:
+        table |= {(state, ProgressMade): _progressed_before_the_end}
     for state in _UNBORN:
         table |= {
-            (state, FolderArriving): _arrive,
-            (state, FolderAdmitted): _admit,
-            (state, FolderRefused): _refuse,
+            (state, FolderArriving): folder_steps.arrive,
+            (state, FolderAdmitted): folder_steps.admit,
+            (state, FolderRefused): folder_steps.refuse,
         }
     for state in QUEUED:
         table |= {
-            (state, FolderArriving): _arrive_again,
-            (state, FolderAdmitted): _readmit,
-            (state, FolderRefused): _refuse,
+            (state, ProgressMade): _progressed_while_queued,
+            (state, FolderArriving): folder_steps.arrive_again,
+            (state, FolderAdmitted): folder_steps.readmit,
+            (state, FolderRefused): folder_steps.refuse,
         }
     for state in ACTIVE:
         table |= {
-            (state, FolderAdmitted): _edit_while_running,
-            (state, FolderRefused): _refuse_while_running,
-            (state, FolderVanished): _lose_source,
+            (state, FolderAdmitted): folder_steps.edit_while_running,
+            (state, FolderRefused): folder_steps.refuse_while_running,
+            (state, FolderVanished): folder_steps.lose_source,
         }
     for state in FAILED:
         table |= {
-            (state, FolderAdmitted): _readmit,
-            (state, FolderRefused): _refuse_while_running,
-            (state, FolderVanished): _lose_source,
+            (state, FolderAdmitted): folder_steps.readmit,
+            (state, FolderRefused): folder_steps.refuse_while_running,
+            (state, FolderVanished): folder_steps.lose_source,
         }
     for state in COMPLETED:
         table |= {
-            (state, FolderArriving): _arrive_again,
-            (state, FolderAdmitted): _come_again,
-            (state, FolderRefused): _refuse_again,
-            (state, FolderVanished): _nothing_came,
+            (state, FolderArriving): folder_steps.arrive_again,
+            (state, FolderAdmitted): folder_steps.come_again,
+            (state, FolderRefused): folder_steps.refuse_again,
+            (state, FolderVanished): folder_steps.nothing_came,
         }
     return table
 

@@ -48,6 +48,12 @@ QUEUED = frozenset({PrdState.QUEUED, PrdState.BLOCKED})
 COMPLETED = frozenset({PrdState.COMPLETED, PrdState.MERGED})
 FAILED = frozenset({PrdState.FAILED, PrdState.STOPPED, PrdState.LOST, PrdState.CONFLICT})
 
+#: Kinds of holds. Nothing new starts while there is any.
+PERSON = "person"  # a person placed it; it survives a restart
+FIRST = "first"  # the first start in this repository: a person has to say that work may begin
+WORKER = "worker"  # the worker command cannot be started; judged anew at each start
+APPROVAL = "approval"  # the tracked settings changed: only a person's approval lifts it
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -148,7 +154,11 @@ class StoryView:
 
 @dataclass(frozen=True)
 class PrdView:
-    """One row, as a front end sees it."""
+    """One row, as a front end sees it. Moments are seconds since the epoch, 0 where there is none.
+
+    The time a run has worked is what lies between `started_at` and `paused_at`, `ended_at` or now, whichever
+    is there first, less `paused_seconds`.
+    """
 
     prd_id: str
     state: PrdState
@@ -162,26 +172,34 @@ class PrdView:
     branch_asked: str = ""
     worktree: str = ""
     run_id: str = ""
+    since: float = 0.0  # when it came into its state
+    slot: int = 0  # 1-based; 0: it holds none
     pid: int = 0
     queued_at: float = 0.0
     started_at: float = 0.0
     ended_at: float = 0.0
+    paused_at: float = 0.0  # when the present pause began
+    paused_seconds: float = 0.0  # in the pauses of this run that are over
     exit_code: int | None = None
     exit_signal: int | None = None
     waiting_for: tuple[str, ...] = ()
     marks: frozenset[str] = frozenset()  # see state.py
-    stories: tuple[Story, ...] = ()
+    stories: tuple[StoryView, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class QueueView:
-    """`holds`: why nothing new starts, a sentence each; empty when the queue runs."""
+    """`holds`: why nothing new starts, a sentence each; empty when the queue runs.
+
+    `hold_kinds`: the kind of each of them, in the same order.
+    """
 
     order: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     slots_used: int = 0
     slots: int = 0
+    hold_kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,6 +212,8 @@ class EngineSnapshot:
     owner_pid: int = 0
     faults: tuple[str, ...] = ()  # what is wrong with the engine itself, a sentence each
     exhausted: bool = False  # nothing runs, arrives or could still start by itself
+    repository: str = ""  # the name of its folder
+    branch: str = ""  # the branch that work starts from; empty where the checkout is on none
 
     def prd(self, prd_id: str) -> PrdView | None:
         return next((view for view in self.prds if view.prd_id == prd_id), None)

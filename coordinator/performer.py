@@ -12,10 +12,12 @@ from coordinator.context import Context
 from coordinator.effects import (
     AnswerCommand,
     CompleteRun,
+    ContinueRun,
     Effect,
     EndRun,
     LookAtFolders,
     ObserveDependencies,
+    PauseRun,
     StartRun,
     VerifyRun,
     WatchRun,
@@ -24,6 +26,7 @@ from coordinator.ending import stop_run
 from coordinator.errors import PrdTuiError
 from coordinator.events import DependenciesObserved, EffectFailed
 from coordinator.launch import Launcher, watch
+from coordinator.pausing import PATIENCE, Pauses
 from coordinator.verification import Verifier
 
 #: Seconds between tries of a completion step that failed (a full disk, a folder held by somebody).
@@ -42,6 +45,8 @@ class Performer:
         self._launcher = Launcher(context)
         self._verifier = Verifier(context)
         self._completer = Completer(context)
+        self._pauses = Pauses(context.post, context.clock, context.log)
+        self._wishes: list[threading.Thread] = []  # pauses and continuations under way
         self._count = 0
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -52,8 +57,14 @@ class Performer:
             return self._count
 
     def stop(self) -> None:
-        """Nothing waits any longer for another try; what is under way is left to the next start."""
+        """Nothing waits any longer for another try; what is under way is left to the next start.
+
+        A pause or a continuation is not: it is over within moments, and a person wished for it.
+        """
         self._ended.set()
+        deadline = time.monotonic() + PATIENCE + 1.0
+        for thread in self._wishes:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def perform(self, effect: Effect) -> None:
         """Returns at once, on a machine that has a thread to give."""
@@ -63,16 +74,19 @@ class Performer:
         with self._lock:
             self._count += 1
         name = f"effect-{type(effect).__name__}"
-        while not self._begin(threading.Thread(target=self._run, args=(effect,), name=name, daemon=True)):
+        while (thread := self._begin(effect, name)) is None:
             time.sleep(0.1)
+        if isinstance(effect, PauseRun | ContinueRun):
+            self._wishes = [one for one in self._wishes if one.is_alive()] + [thread]
 
-    def _begin(self, thread: threading.Thread) -> bool:
-        """False while the machine has no thread to give, as in a storm of forks: an effect must not get lost."""
+    def _begin(self, effect: Effect, name: str) -> threading.Thread | None:
+        """None while the machine has no thread to give, as in a storm of forks: an effect must not get lost."""
+        thread = threading.Thread(target=self._run, args=(effect,), name=name, daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            return False
-        return True
+            return None
+        return thread
 
     def _run(self, effect: Effect) -> None:
         try:
@@ -92,9 +106,16 @@ class Performer:
                 self._launcher.start(effect)
             case WatchRun(run):
                 watch(self._context, run)
+            case PauseRun(run, wish):
+                self._pauses.pause(run, wish)
+            case ContinueRun(run, wish):
+                self._pauses.resume(run, wish)
             case EndRun(run, by, grace):
+                self._pauses.close(run)
                 stop_run(run, by, grace, self._context.clock, self._context.log)
+                self._context.look_at_stories(run)
             case VerifyRun(run, exit):
+                self._pauses.close(run)
                 self._verifier.verify(run, exit)
             case CompleteRun():
                 self._complete(effect)
@@ -148,5 +169,5 @@ def _prd_of(effect: Effect) -> str:
             return prd_id
         case WatchRun(run) | EndRun(run=run) | VerifyRun(run=run) | CompleteRun(run=run):
             return run.prd_id
-        case _:
+        case _:  # a failed pause or continuation is no reason to give up a PRD whose worker lives
             return ""

@@ -62,7 +62,7 @@ def terminate(
     settle_start(job_dir)
     if inspect(job_dir).status is JobStatus.NEW:
         return ()
-    _end_all(job_dir, worktree, 0.0 if kill_now else grace)
+    end_all(_seen(job_dir, worktree), 0.0 if kill_now else grace)
     return _close(job_dir, worktree)
 
 
@@ -80,7 +80,7 @@ def sweep(job_dir: Path, worktree: Path | None = None) -> tuple[Survivor, ...]:
     if facts.keeper is not None:
         wait_for_end([facts.keeper], None)
     if not (job_dir / "swept.json").exists():
-        _end_all(job_dir, worktree, SWEEP_GRACE)
+        end_all(_seen(job_dir, worktree), SWEEP_GRACE)
     return _close(job_dir, worktree)
 
 
@@ -156,6 +156,10 @@ def _look(job_dir: Path, worktree: Path | None) -> Collection[Process]:
     return find_members(inspect(job_dir), job_dir, worktree).values()
 
 
+def _seen(job_dir: Path, worktree: Path | None) -> Callable[[], set[Identity]]:
+    return lambda: {process.identity for process in _look(job_dir, worktree)}
+
+
 def settle_start(job_dir: Path) -> None:
     """Leaves no start in the air: closes one that nobody made, waits for one that a keeper is making."""
     deadline = time.monotonic() + KEEPER_PATIENCE
@@ -171,12 +175,15 @@ def settle_start(job_dir: Path) -> None:
         time.sleep(0.002)
 
 
-def _end_all(job_dir: Path, worktree: Path | None, grace: float) -> None:
+def end_all(look: Callable[[], set[Identity]], grace: float) -> None:
+    """TERM and CONT to every process that `look` finds, KILL after `grace` seconds; until it finds none.
+
+    What may not be killed, or will not die, is left after a while. Blocks.
+    """
     kill_at = time.monotonic() + grace
     asked: set[Identity] = set()
     refused: set[Identity] = set()
     killed: dict[Identity, float] = {}
-    look: Callable[[], set[Identity]] = lambda: {one.identity for one in _look(job_dir, worktree)}  # noqa: E731
     while True:
         # An empty look is confirmed by a second: a parent may have forked and died between two of its reads.
         found = look() or look()

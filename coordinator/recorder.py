@@ -18,8 +18,7 @@ from coordinator.engine_log import EngineLog
 from coordinator.entries import metrics_event, registry_entry
 from coordinator.errors import StateError
 from coordinator.metrics import Metrics
-from coordinator.model import PrdState
-from coordinator.reducer import PERSON
+from coordinator.model import PERSON, PrdState
 from coordinator.registry import Registry
 from coordinator.registry_entries import kind_of, place, remove
 from coordinator.scheduler import queue as queue_order
@@ -36,6 +35,16 @@ class Transition:
     record: Record
     came_from: PrdState | None
     at: float
+
+
+def transitions_between(before: EngineState, after: EngineState, now: float) -> tuple[Transition, ...]:
+    """Every PRD that is in another state than before, or new."""
+    found = []
+    for prd_id, record in after.records.items():
+        old = before.records.get(prd_id)
+        if old is None or old.state is not record.state:
+            found.append(Transition(record, old.state if old else None, now))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ class Recorder:
         if record.exit is not None and record.state is not PrdState.QUEUED:
             more |= {"exit_code": record.exit.code, "exit_signal": record.exit.signal}
         try:
-            self._metrics.record(metrics_event(record.state), record.prd_id, **more)
+            self._metrics.record(metrics_event(record.state, transition.came_from), record.prd_id, **more)
         except StateError as error:
             self._fault(str(error))
 

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.clock import parse_iso
-from coordinator.effects import CompleteRun, Effect, EndRun, WatchRun
+from coordinator.effects import CompleteRun, Effect, EndRun, PauseRun, WatchRun
 from coordinator.jobs import JobFacts, JobStatus, inspect
 from coordinator.model import COMPLETED, FAILED, QUEUED, PrdState, Progress, Run
 from coordinator.paths import Paths
-from coordinator.processes import settle_start
+from coordinator.pause_steps import PAUSED_BY_PERSON
+from coordinator.pausing import read_pauses
+from coordinator.processes import settle_start, suspended
 from coordinator.registry_entries import locate
 from coordinator.runs import Intent, Journal, job_dirs, recorded_prds, runs_of
 from coordinator.state import UNGATED, Record
+from coordinator.story_states import untouched
 from coordinator.verification import verdict_of
 
 Document = dict[str, Any]
@@ -40,10 +43,13 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
     for prd_id in recorded_prds(paths):
         history = runs_of(paths, prd_id)
         if history:
-            facts = _settled(Path(history[-1].run.run_dir))
-            entries = _with_end_of_stop(history[-1].run, Journal(history[-1].run.run_dir).entries())
+            job_dir = Path(history[-1].run.run_dir)
+            facts = _settled(job_dir)
+            entries = _with_end_of_stop(history[-1].run, Journal(job_dir).entries())
             located = locate(registry, prd_id)
-            found[prd_id] = recover_run(history[-1], facts, entries, located[1] if located else None, grace)
+            entry = located[1] if located else None
+            halted = facts.status is JobStatus.RUNNING and suspended(job_dir)
+            found[prd_id] = recover_run(history[-1], facts, entries, entry, grace, halted=halted)
     for entry in stored_entries(registry):
         prd_id = entry["prd_id"]
         if prd_id not in found:
@@ -67,10 +73,17 @@ def _settled(job_dir: Path) -> JobFacts:
 
 
 def recover_run(
-    intent: Intent, facts: JobFacts, journal: Entries, entry: Document | None, grace: float
+    intent: Intent,
+    facts: JobFacts,
+    journal: Entries,
+    entry: Document | None,
+    grace: float,
+    *,
+    halted: bool = False,
 ) -> Found:
-    """The newest run of a PRD. Pure."""
+    """The newest run of a PRD; `halted`: its main process lives and is stopped. Pure."""
     run = intent.run
+    pauses = read_pauses(journal, facts.exit.ended_at if facts.exit else 0.0)
     wanted = _last(journal, "stop wanted")
     verdict = _last(journal, "verdict")
     record = Record(
@@ -86,6 +99,8 @@ def recover_run(
         exit=facts.exit,
         ended_at=facts.exit.ended_at if facts.exit else 0.0,
         since=_seconds((journal or [{}])[-1].get("at")),
+        paused_seconds=pauses.seconds,
+        stories=untouched(intent.frozen),
     )
     record = _with_entry(record, entry)
     completed = _last(journal, "completed")
@@ -97,6 +112,12 @@ def recover_run(
         return Found(_never_started(record, wanted))
     if verdict is not None:
         return _judged(record, verdict, completed)
+    if wanted is None and facts.status is JobStatus.RUNNING and (pauses.wanted or halted):
+        # Perhaps half paused, or half continued: the pause is made whole, and a person can let it go on.
+        state = PrdState.PAUSED if halted else PrdState.PAUSING
+        since = pauses.paused_at or record.since
+        record = _change(record, state, reason=PAUSED_BY_PERSON, paused_at=since if halted else 0.0)
+        return Found(record, (WatchRun(run), PauseRun(run, record.wish)))
     if wanted is None:
         return Found(record, (WatchRun(run),))
     by = str(wanted.get("by"))
@@ -158,6 +179,11 @@ def _decided_after(entry: Document, generation: int) -> PrdState | None:
 def _with_entry(record: Record, entry: Document | None) -> Record:
     if entry is None:
         return record
+    progress = entry.get("progress")
+    if isinstance(progress, Mapping) and entry.get("generation") == record.generation:
+        done, total = progress.get("completed"), progress.get("total")
+        if isinstance(done, int) and isinstance(total, int):
+            record = _change(record, record.state, progress=Progress(done, total))
     return _change(
         record,
         record.state,

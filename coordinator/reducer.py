@@ -5,19 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coordinator import lifecycle, scheduler
-from coordinator.commands import (
-    Accepted,
-    Answer,
-    Command,
-    CommandId,
-    HoldQueue,
-    Rejected,
-    ReleaseQueue,
-    RetryPrds,
-    StopMode,
-    StopPrds,
-)
-from coordinator.effects import AnswerCommand, Effect, EndRun, LookAtFolders, ObserveDependencies, StartRun
+from coordinator.command_steps import Step, answer_finished, obey, stop
+from coordinator.commands import StopMode
+from coordinator.effects import Effect, ObserveDependencies, StartRun
 from coordinator.events import (
     CommandReceived,
     DependenciesObserved,
@@ -38,18 +28,15 @@ from coordinator.events import (
     StopRequested,
     TimePassed,
 )
-from coordinator.lifecycle import Policy
-from coordinator.model import ACTIVE, FAILED, QUEUED, PrdState
+from coordinator.model import ACTIVE, FAILED, FIRST, QUEUED, WORKER, PrdState
+from coordinator.pause_steps import pause_over
+from coordinator.policy import Policy
 from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done
 
-PERSON = "person"  # the hold a person placed; it survives a restart
-APPROVAL = "approval"  # the tracked settings changed: only a person's approval lifts it
-WORKER = "worker"  # the worker command cannot be started; judged anew at each start
+FIRST_SENTENCE = "first start in this repository: nothing runs before you say so"
 
 #: Seconds between two looks where the work of completed dependencies stands.
 OBSERVE_EVERY = 10.0
-
-Step = tuple[EngineState, tuple[Effect, ...]]
 
 
 def reduce(state: EngineState, event: Event, now: float) -> Step:
@@ -57,7 +44,7 @@ def reduce(state: EngineState, event: Event, now: float) -> Step:
     state, effects = _apply(state, event, now)
     state, asked = _observe(state, event, now)
     state = scheduler.judge(state)
-    state, answers = _finished_stops(state)
+    state, answers = answer_finished(state)
     return state, (*effects, *asked, *answers)
 
 
@@ -65,7 +52,7 @@ def _apply(state: EngineState, event: Event, now: float) -> Step:
     if isinstance(event, PrdEvent):
         return _prd_event(state, event, now)
     if isinstance(event, FirstLookTaken):
-        return _forget_unseen(replace(state, looked=True)), ()
+        return _hold_at_first(_forget_unseen(replace(state, looked=True))), ()
     if isinstance(event, DependenciesObserved):
         facts = {name: name in event.merged for name in event.known}
         return replace(state, dependencies={**state.dependencies, **facts}, contained=event.contained), ()
@@ -78,7 +65,7 @@ def _apply(state: EngineState, event: Event, now: float) -> Step:
             state, max_prds=event.max_prds, max_retries=event.max_retries, stop_grace=event.stop_grace
         ), ()
     if isinstance(event, CommandReceived):
-        return _command(state, event.command_id, event.command, now)
+        return obey(state, event.command_id, event.command, now)
     if isinstance(event, StopRequested):
         return _end(state, event.mode, now)
     if isinstance(event, EffectFailed) and event.prd_id in state.records:
@@ -120,10 +107,19 @@ def _forget_unseen(state: EngineState) -> EngineState:
     return state
 
 
+def _hold_at_first(state: EngineState) -> EngineState:
+    """In a repository where nothing ever ran, work that was found waits for a person; so does what still comes in."""
+    found = any(record.state in QUEUED | {PrdState.ARRIVING} for record in state.records.values())
+    if not (state.hold_first and found):
+        return state
+    return replace(state, holds={**state.holds, FIRST: FIRST_SENTENCE})
+
+
 def _effect_failed(state: EngineState, record: Record, reason: str, now: float) -> Step:
     """Only this PRD is affected; what it holds is kept for a person to look at."""
     if record.state not in ACTIVE or record.verified:
         return state, ()
+    record = pause_over(record, now)
     failed = replace(record, state=PrdState.FAILED, reason=reason, slot=0, wanted="", since=now, ended_at=now)
     return state.with_record(failed), ()
 
@@ -203,139 +199,6 @@ def _end(state: EngineState, mode: StopMode, now: float) -> Step:
     effects: list[Effect] = []
     if mode in (StopMode.TERM, StopMode.KILL):
         for record in list(state.records.values()):
-            state, wanted = _stop(state, record, "shutdown", mode is StopMode.KILL, now)
+            state, wanted = stop(state, record, "shutdown", mode is StopMode.KILL, now)
             effects.extend(wanted)
     return state, tuple(effects)
-
-
-def _stop(state: EngineState, record: Record, by: str, kill: bool, now: float) -> Step:
-    """Stops whatever of the PRD runs. One whose work is verified already is left to be filed."""
-    if not record.holds_slot:
-        return state, ()
-    # A person's wish outranks a shutdown: what was stopped by command does not go on at the next start.
-    after = replace(record, state=PrdState.STOPPING, wanted="command" if record.wanted == "command" else by)
-    if record.state is not PrdState.STOPPING:
-        after = replace(after, since=now, reason="ending its processes")
-    state = state.with_record(after)
-    if record.run is None or record.state is PrdState.STARTING:
-        return state, ()  # the start looks for this before it spawns, and `_started` after
-    return state, (EndRun(record.run, after.wanted, 0.0 if kill else state.stop_grace),)
-
-
-def _finished_stops(state: EngineState) -> Step:
-    answers: list[Effect] = []
-    still_open: dict[str, frozenset[str]] = {}
-    for command_id, names in state.open_stops.items():
-        left = frozenset(
-            name for name in names if (record := state.records.get(name)) is not None and record.holds_slot
-        )
-        if left:
-            still_open[command_id] = left
-        else:
-            answers.append(AnswerCommand(Accepted(CommandId(command_id), "stopped", done=True)))
-    if not answers and still_open == state.open_stops:
-        return state, ()
-    return replace(state, open_stops=still_open), tuple(answers)
-
-
-# -- commands --------------------------------------------------------------------------------------------
-
-
-def _command(state: EngineState, command_id: str, command: Command, now: float) -> Step:
-    if isinstance(command, StopPrds):
-        return _stop_command(state, command_id, command, now)
-    if isinstance(command, RetryPrds):
-        return _retry_command(state, command_id, command, now)
-    if isinstance(command, HoldQueue):
-        state = replace(state, holds={**state.holds, PERSON: "held by a person: release starts it again"})
-        return state, (_accept(command_id, "the queue is held; what runs goes on"),)
-    if isinstance(command, ReleaseQueue):
-        left = {kind: why for kind, why in state.holds.items() if kind == APPROVAL}
-        message = f"the queue still holds: {left[APPROVAL]}" if left else "the queue runs"
-        return replace(state, holds=left), (_accept(command_id, message),)
-    return state, (LookAtFolders(), _accept(command_id, "looking at every folder again"))
-
-
-def _accept(command_id: str, message: str, done: bool = True) -> AnswerCommand:
-    return AnswerCommand(Accepted(CommandId(command_id), message, done))
-
-
-def _reject(state: EngineState, command_id: str, reason: str) -> Step:
-    answer: Answer = Rejected(CommandId(command_id), reason)
-    return state, (AnswerCommand(answer),)
-
-
-def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: float) -> Step:
-    names = tuple(state.records) if command.everything else command.prd_ids
-    if unknown := [name for name in names if name not in state.records]:
-        return _reject(state, command_id, f"{unknown[0]} is no PRD of this repository")
-    chosen = [state.records[name] for name in names]
-    if command.everything:
-        state = replace(state, holds={**state.holds, PERSON: "held by stop --all: release starts it again"})
-    else:
-        for record in chosen:
-            if not record.holds_slot and record.state not in QUEUED:
-                return _reject(state, command_id, f"{record.prd_id} does not run: it is {record.state.value}")
-    effects: list[Effect] = []
-    for record in chosen:
-        if record.state in QUEUED and not command.everything:
-            stopped = replace(
-                record, state=PrdState.STOPPED, reason="stopped by command", since=now, waiting_for=()
-            )
-            state = state.with_record(stopped)
-            continue
-        state, wanted = _stop(state, record, "command", command.kill, now)
-        effects.extend(wanted)
-    waiting = frozenset(record.prd_id for record in chosen if record.holds_slot)
-    message = f"stopping {len(waiting)} run{'' if len(waiting) == 1 else 's'}"
-    if waiting:
-        state = replace(state, open_stops={**state.open_stops, command_id: waiting})
-        effects.append(_accept(command_id, message, done=False))
-    else:
-        said = "nothing runs; the queue is held" if command.everything else "stopped"
-        effects.append(_accept(command_id, said))
-    return state, tuple(effects)
-
-
-def _retry_command(state: EngineState, command_id: str, command: RetryPrds, now: float) -> Step:
-    for name in command.prd_ids:
-        record = state.records.get(name)
-        if record is None:
-            return _reject(state, command_id, f"{name} is no PRD of this repository")
-        if reason := _no_retry(record):
-            return _reject(state, command_id, reason)
-    for name in command.prd_ids:
-        state = state.with_record(requeued(state.records[name], now, fresh=command.fresh))
-        if state.only is not None:
-            state = replace(state, only=state.only | {name})
-    return state, (_accept(command_id, f"queued again: {', '.join(command.prd_ids)}"),)
-
-
-def _no_retry(record: Record) -> str:
-    if record.state not in FAILED:
-        if is_done(record):
-            return (
-                f"{record.prd_id} is completed: drop its folder into prds/active again to have it done anew"
-            )
-        return f"{record.prd_id} is {record.state.value}: only an ended PRD can be tried again"
-    if record.prd is None:
-        return f"the folder of {record.prd_id} is gone from prds/active: put it back, then retry"
-    return ""
-
-
-def requeued(record: Record, now: float, *, fresh: bool = False) -> Record:
-    """An ended PRD, queued again because a person wants it."""
-    return replace(
-        record,
-        state=PrdState.QUEUED,
-        since=now,
-        arrival=now,
-        reason="queued again by a person",
-        retries=0,
-        lost_before=False,
-        not_before=0.0,
-        fresh=fresh,
-        wanted="",
-        verified=False,
-        swept=False,
-    )

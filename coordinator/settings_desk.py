@@ -62,22 +62,23 @@ class SettingsDesk:
 
     def change(self, key: str, text: str | None) -> SettingRow:
         """Writes a setting of this clone; None takes it out again, so that the weaker layers count."""
+        taken_out = text is None and key in SETTINGS
+        self.put({key: None if taken_out else _as_toml(config.check_text(key, text or "", "config"))})
+        return self.row(key)
+
+    def put(self, values: Mapping[str, Any]) -> None:
+        """The same for several, given as they stand in a file: all are written in one step, or none."""
         path, name = self._paths.local_config, ".claude-loop/config.toml"
         document = self._local_document(path, name)
-        setting = SETTINGS.get(key)
-        if setting is None or text is not None:
-            value = _as_toml(config.check_text(key, text or "", "config"))
-        if setting is not None and setting.section is not None:
-            section = document.setdefault(setting.section, {})
-            section.pop(setting.name, None)
-            if text is not None:
-                section[setting.name] = value
-        else:
-            document.pop(key, None)
-            if text is not None:
-                document[key] = value
+        for key, value in values.items():
+            if value is not None:
+                config.check(key, value, "config")
+            section = SETTINGS[key].section
+            place = document if section is None else document.setdefault(section, {})
+            place.pop(SETTINGS[key].name, None)
+            if value is not None:
+                place[SETTINGS[key].name] = value
         self._write(path, {word: content for word, content in document.items() if content != {}})
-        return self.row(key)
 
     def waiting(self) -> list[Approval]:
         """What `approve` would approve."""

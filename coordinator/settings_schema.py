@@ -94,6 +94,13 @@ class WorkerSettings:
     attempt_minutes: float = _setting(
         60, number(0.01, 43200, "minutes"), "time limit of one agent call, in minutes"
     )
+    # It steers an agent that may run any command.
+    prompt: str = _setting(
+        "",
+        TEXT,
+        "template of the built-in loop's prompt, a path in the repository; empty: built in",
+        runs=bool,
+    )
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Settings:
     budget: Mapping[str, Any] = _setting({}, TABLE, "limits in dollars, tokens and minutes")
     notify: Mapping[str, Any] = _setting({}, TABLE, "whom to tell what", runs=_names_command)
     sandbox: Mapping[str, Any] = _setting({}, TABLE, "how workers are confined", runs=bool)
-    agents: Mapping[str, Any] = _setting({}, TABLE, "agents by name: command, prompt, stream", runs=bool)
+    agents: Mapping[str, Any] = _setting({}, TABLE, "agents by name: command, prompt, env", runs=bool)
     keys: Mapping[str, Any] = _setting({}, TABLE, "keys of the dashboard by action", runs=_names_command)
 
 
@@ -170,9 +177,6 @@ WITHOUT_EFFECT = frozenset(
         "coordinator.min_free_memory",
         "coordinator.gates_outside",
         "worker.preset",
-        "worker.agent",
-        "worker.max_attempts",
-        "worker.attempt_minutes",
         "worktree.setup",
         "worktree.teardown",
         "worktree.keep",
@@ -182,7 +186,6 @@ WITHOUT_EFFECT = frozenset(
         "budget",
         "notify",
         "sandbox",
-        "agents",
         "keys",
     }
 )

@@ -11,8 +11,8 @@ from coordinator.config import Settings
 from coordinator.errors import ConfigError, NotApproved
 from coordinator.events import Event, HoldLifted, HoldPlaced, SettingsChanged
 from coordinator.git import Git
+from coordinator.model import APPROVAL, WORKER
 from coordinator.paths import Paths
-from coordinator.reducer import APPROVAL, WORKER
 from coordinator.settings_schema import WITHOUT_EFFECT
 
 BROKEN = "settings"  # shown, not held: the last good settings stay in force

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from coordinator.commands import StopMode
-from coordinator.model import ACTIVE, COMPLETED, Exit, Prd, PrdState, Progress, Run
+from coordinator.model import ACTIVE, COMPLETED, Exit, Prd, PrdState, Progress, Run, StoryView
 
 #: Mark of a queued or completed PRD while its folder, or a new one of its name, is being copied in.
 ARRIVING_AGAIN = "arriving again"
@@ -38,6 +38,10 @@ class Record:
     wanted: str = ""  # "command" or "shutdown" once a stop was asked for
     progress: Progress = Progress()
     current_story: str = ""
+    stories: tuple[StoryView, ...] = ()  # as the newest run left or leaves them
+    wish: int = 0  # the number of the last pause or continuation of this run
+    paused_at: float = 0.0
+    paused_seconds: float = 0.0  # in the pauses of the newest run that are over
     retries: int = 0  # automatic ones used since a person last queued it
     lost_before: bool = False
     fresh: bool = False
@@ -71,12 +75,14 @@ class EngineState:
     only: frozenset[str] | None = None  # the named PRDs, which alone may start in this session
     ending: StopMode | None = None
     looked: bool = False  # the first look at the folders is over
+    hold_first: bool = False  # what the first look finds waits for a person
     dependencies: Mapping[str, bool] = field(default_factory=dict)  # completed PRD → its work is on the base
     contained: frozenset[tuple[str, str]] = frozenset()
     observed_at: float = 0.0  # when it was last asked where completed dependencies stand
     open_stops: Mapping[str, frozenset[str]] = field(
         default_factory=dict
     )  # command id → PRDs not stopped yet
+    open_pauses: Mapping[str, frozenset[str]] = field(default_factory=dict)  # command id → PRDs to be paused
 
     def with_record(self, record: Record) -> EngineState:
         return replace(self, records={**self.records, record.prd_id: record})

@@ -9,21 +9,41 @@ from pathlib import Path
 
 from coordinator import prd_file
 from coordinator.clock import SystemClock
-from coordinator.commands import Accepted, Answer, Command, Rejected, RetryPrds, StopMode, StopPrds
-from coordinator.effects import AnswerCommand, Effect, EndRun
+from coordinator.commands import (
+    Accepted,
+    Answer,
+    Command,
+    PausePrds,
+    Rejected,
+    ResumePrds,
+    RetryPrds,
+    StopMode,
+    StopPrds,
+)
+from coordinator.effects import AnswerCommand, ContinueRun, Effect, EndRun, PauseRun
 from coordinator.ending import stop_run
 from coordinator.engine_log import EngineLog
 from coordinator.entries import metrics_event
 from coordinator.errors import OwnedElsewhere
-from coordinator.events import CommandReceived, Event, FolderAdmitted, RunSwept, StopRequested, WorkerExited
+from coordinator.events import (
+    CommandReceived,
+    Event,
+    FolderAdmitted,
+    PauseFailed,
+    RunPaused,
+    RunSwept,
+    StopRequested,
+    WorkerExited,
+)
 from coordinator.jobs import inspect
 from coordinator.locks import OwnerLock
 from coordinator.metrics import Metrics
-from coordinator.model import Run
+from coordinator.model import PERSON, Run
 from coordinator.paths import Paths
+from coordinator.pausing import continue_run, pause_run
 from coordinator.recorder import apply
 from coordinator.recovery import recover
-from coordinator.reducer import PERSON, reduce
+from coordinator.reducer import reduce
 from coordinator.registry import Registry
 from coordinator.state import EngineState
 
@@ -66,10 +86,12 @@ class _Session:
         before = self._known
         self._registry.update(lambda document: apply(document, before, self._state, str(self._paths.root)))
         self._note()
-        final = self._answers[-1]
-        if isinstance(final, Rejected):
-            return final
-        later = "" if isinstance(command, StopPrds) else " (no coordinator runs: at the next start)"
+        refused = [answer for answer in self._answers if isinstance(answer, Rejected)]
+        if refused:
+            return refused[0]
+        final = next(answer for answer in self._answers if isinstance(answer, Accepted) and answer.done)
+        at_once = isinstance(command, StopPrds | PausePrds | ResumePrds)
+        later = "" if at_once else " (no coordinator runs: at the next start)"
         return Accepted(final.command_id, final.message + later, True)
 
     def _apply(self, event: Event) -> None:
@@ -83,6 +105,12 @@ class _Session:
                 self._answers.append(answer)
             case EndRun(run, by, grace):
                 self._end(run, by, grace)
+            case PauseRun(run, wish):
+                reason = pause_run(run, self._clock, self._log)
+                failed = PauseFailed(run.prd_id, run.run_id, wish, reason)
+                self._apply(failed if reason else RunPaused(run.prd_id, run.run_id, wish))
+            case ContinueRun(run):
+                continue_run(run, self._clock, self._log)
             case _:
                 return  # whatever else there is to do waits for a coordinator
 
@@ -106,4 +134,5 @@ class _Session:
         for prd_id, record in self._state.records.items():
             old = self._known.get(prd_id)
             if old is None or old.state is not record.state:
-                metrics.record(metrics_event(record.state), prd_id, reason=record.reason)
+                came_from = old.state if old else None
+                metrics.record(metrics_event(record.state, came_from), prd_id, reason=record.reason)

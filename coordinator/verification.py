@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from coordinator import prd_file, salvage
+from coordinator import prd_file, salvage, story_record
 from coordinator.context import Context
 from coordinator.errors import PrdTuiError
 from coordinator.events import RunVerified, SlotFreed, Verdict
@@ -17,6 +17,7 @@ from coordinator.litter import commits_elsewhere, has_substance, head_branch, ta
 from coordinator.model import Exit, Prd, Progress, Run
 from coordinator.runs import Intent, Journal, read_intent, runs_of
 from coordinator.stashes import stash_changed
+from coordinator.story_record import record_path
 
 
 class Unproven(Exception):
@@ -43,6 +44,7 @@ class Verifier:
         context = self._context
         journal = Journal(run.run_dir)
         self._free_slot(run)
+        context.look_at_stories(run)  # the last time while its files are as the worker left them
         self._watch_stashes(run, journal)
         stored = journal.last("verdict")
         if stored is None:
@@ -80,7 +82,7 @@ class Verifier:
             self._check_place(run)
             worked = read_worked(intent)
             progress = worked.progress
-            self._check_stories(intent.frozen, worked, exit)
+            self._check_stories(intent, worked, exit)
             base = effective_base(self._context.git, run)
             self._check_commits(run, base, progress)
             ungated = self._check_gates(intent, base, journal)
@@ -105,12 +107,15 @@ class Verifier:
             where = f"branch {actual}" if actual else "no branch"
             raise Unproven(f"the worktree is on {where} instead of {run.branch}")
 
-    def _check_stories(self, frozen: Prd, worked: Worked, exit: Exit | None) -> None:
+    def _check_stories(self, intent: Intent, worked: Worked, exit: Exit | None) -> None:
+        frozen, run = intent.frozen, intent.run
         differences = prd_file.differences(frozen, worked.prd)
         if differences:
             raise Unproven(differences[0] + _more(len(differences) - 1))
         done, total = worked.progress.completed, worked.progress.total
         if done < total:
+            if why := story_record.gave_up(story_record.read(record_path(run.worktree)), run.run_id):
+                raise Unproven(why)
             how = exit_sentence(exit)
             if done == 0:
                 raise Unproven(f"{how} and none of {total} stories passes")

@@ -78,21 +78,27 @@ class Place:
         return env | {key: self.fill(value) for key, value in extra.items()}
 
 
-def find_program(word: str, worktree: Path, root: Path, path: str | None) -> str:
-    """The absolute path of a worker's program. Raises NoWorker with what to do.
+def find_program(
+    word: str,
+    worktree: Path,
+    root: Path,
+    path: str | None,
+    *,
+    what: str = "The worker command",
+    mend: str = "correct [worker] command",
+) -> str:
+    """The absolute path of a worker's or an agent's program. Raises NoWorker with what to do.
 
     A relative path is looked for in the worktree, then, since loop scripts are often untracked, in the checkout.
     """
     if "/" not in word:
         found = shutil.which(word, path=path)
         if found is None:
-            raise NoWorker(
-                f"The worker command {word!r} is not on PATH: install it or correct [worker] command."
-            )
+            raise NoWorker(f"{what} {word!r} is not on PATH: install it or {mend}.")
         return os.path.abspath(found)  # noqa: PTH100 - a link such as busybox's must keep its name
     for candidate in (worktree / word, root / word):
         if candidate.is_file():
             if not os.access(candidate, os.X_OK):
-                raise NoWorker(f"The worker command {word} is not executable: run chmod +x on it.")
+                raise NoWorker(f"{what} {word} is not executable: run chmod +x on it.")
             return str(candidate)
-    raise NoWorker(f"The worker command {word} does not exist: correct [worker] command or add the script.")
+    raise NoWorker(f"{what} {word} does not exist: {mend} or add the script.")

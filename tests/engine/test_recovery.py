@@ -10,10 +10,10 @@ from coordinator.effects import AnswerCommand
 from coordinator.events import CommandReceived, HoldPlaced
 from coordinator.executor import LocalExecutor
 from coordinator.jobs import JobSpec, JobStatus, inspect
-from coordinator.model import Exit, Prd, PrdState, Run, Story
+from coordinator.model import APPROVAL, WORKER, Exit, Prd, PrdState, Run, Story
 from coordinator.paths import Paths
 from coordinator.recovery import recover
-from coordinator.reducer import APPROVAL, WORKER, reduce
+from coordinator.reducer import reduce
 from coordinator.runs import Intent, Journal, write_intent
 from coordinator.state import EngineState
 

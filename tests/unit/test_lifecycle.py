@@ -31,8 +31,9 @@ from coordinator.events import (
     WorkerExited,
     WorkerStarted,
 )
-from coordinator.lifecycle import Policy, exit_sentence, step
+from coordinator.lifecycle import exit_sentence, step
 from coordinator.model import Exit, Prd, PrdState, Run, Story
+from coordinator.policy import Policy
 from coordinator.reducer import reduce, start_due
 from coordinator.scheduler import nothing_can_run
 from coordinator.state import EngineState, Record, slots_used

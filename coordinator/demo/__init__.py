@@ -1,0 +1,1 @@
+"""A throw-away repository with real PRDs, for seeing prd-tui work."""

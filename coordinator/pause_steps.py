@@ -1,0 +1,62 @@
+"""Pausing a run and letting it go on: (record, wish or event) → (record, effects). Pure.
+
+Each wish gets a number. Pauses and continuations are carried out side by side with everything else, so that an
+answer to one may come when the next was given already: only the answer to the last wish counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from coordinator.effects import ContinueRun, PauseRun
+from coordinator.events import PauseFailed, RunPaused
+from coordinator.model import PrdState
+from coordinator.policy import Outcome, Policy
+from coordinator.state import Record
+
+PAUSED_BY_PERSON = "paused by you"
+
+#: States in which a pause can be wished for, and in which a run can be told to go on.
+CAN_PAUSE = frozenset({PrdState.RUNNING, PrdState.PAUSING})
+CAN_RESUME = frozenset({PrdState.PAUSING, PrdState.PAUSED})
+
+
+def pause(record: Record, now: float) -> Outcome:
+    """A running PRD on its way to being paused; one that is on its way already is taken up anew."""
+    if record.run is None:
+        return record, ()
+    wish = record.wish + 1
+    since = record.since if record.state is PrdState.PAUSING else now
+    reason = "stopping its processes where they are"
+    pausing = replace(record, state=PrdState.PAUSING, since=since, wish=wish, reason=reason)
+    return pausing, (PauseRun(record.run, wish),)
+
+
+def resume(record: Record, now: float) -> Outcome:
+    """A paused PRD, or one that is being paused, goes on."""
+    if record.run is None:
+        return record, ()
+    wish = record.wish + 1
+    running = replace(pause_over(record, now), state=PrdState.RUNNING, since=now, wish=wish, reason="")
+    return running, (ContinueRun(record.run, wish),)
+
+
+def pause_over(record: Record, at: float) -> Record:
+    """The time of the present pause, if there is one, is added to that of the earlier ones."""
+    if not record.paused_at:
+        return record
+    seconds = record.paused_seconds + max(0.0, at - record.paused_at)
+    return replace(record, paused_at=0.0, paused_seconds=seconds)
+
+
+def paused(record: Record, event: RunPaused, policy: Policy) -> Outcome:
+    if event.wish != record.wish:
+        return record, ()
+    return replace(record, state=PrdState.PAUSED, paused_at=policy.now, reason=PAUSED_BY_PERSON), ()
+
+
+def pause_failed(record: Record, event: PauseFailed, policy: Policy) -> Outcome:
+    if event.wish != record.wish:
+        return record, ()
+    record = pause_over(record, policy.now)
+    return replace(record, state=PrdState.RUNNING, reason=f"could not be paused: {event.reason}"), ()
