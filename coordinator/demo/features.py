@@ -122,8 +122,8 @@ def cart_totals() -> Prd:
     return prd("Totals in the cart", 1, "Customers see what they are about to pay.", total, pieces, text)
 
 
-def search_index() -> Prd:
-    """The longest one: a module grows story by story; one answer breaks off and is tried again, one is slow."""
+def search_index(slow: float) -> Prd:
+    """The longest one, a module that grows: one answer breaks off, another takes `slow` seconds more."""
     words = story(
         "Split names into words",
         "lower case, without punctuation",
@@ -182,7 +182,7 @@ def search_index() -> Prd:
     typos = story(
         "Forgive a typo",
         "`gren tea` finds green tea",
-        slow=2,
+        slow=slow,
         say=[
             "difflib.get_close_matches does this; it is in the standard library.",
             "Trying cutoffs: 0.6 finds too much, 0.8 finds what a person would.",
