@@ -18,7 +18,7 @@ from coordinator.demo import features, shop, troubles
 from coordinator.demo.writing import Prd
 from coordinator.errors import PrdTuiError
 from coordinator.folders import make_private
-from coordinator.git import Git
+from coordinator.git import Git, discover
 from coordinator.paths import Paths
 from coordinator.settings_desk import SettingsDesk, as_toml
 from coordinator.settings_schema import SETTINGS
@@ -78,7 +78,7 @@ def _fill(root: Path, pace: float) -> Paths:
     staging.rmdir()
     # Folders at rest are admitted at the engine's first look, all at once, so that priorities count.
     time.sleep(STILL_MOVED)
-    return paths
+    return discover(root)
 
 
 def _write_all(folder: Path, files: Mapping[str, str]) -> None:
