@@ -13,6 +13,8 @@ from coordinator.api import PrdTuiError
 EXAMPLES = """examples:
   prd-tui demo                     see it work: a throw-away repository, no key, no network
   prd-tui init                     set up the repository you are in
+  prd-tui                          open the dashboard on every PRD in prds/active
+  prd-tui demo                     see it at work in a throw-away repository
   prd-tui run                      run every PRD in prds/active, several at a time
   prd-tui run login search         run these two only
   prd-tui run --watch              go on when all is done: folders dropped in later start too
@@ -21,6 +23,9 @@ EXAMPLES = """examples:
   prd-tui retry login              try it again where it stopped
   prd-tui validate prds/active/*   check PRDs without running them
 """
+
+#: With one of these and no command the dashboard is meant.
+ENGINE_OPTIONS = ("--max-prds", "--api-limit", "--agent", "--hold", "--resume")
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -74,17 +79,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("-C", metavar="DIR", help="work on the repository that contains DIR")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
+    _engine_options(
+        commands.add_parser("dashboard", help="watch and steer them on one screen; the word may be left out")
+    )
     run = commands.add_parser("run", help="run PRDs without a screen, until nothing can run any more")
-    run.add_argument("prds", nargs="*", metavar="PRD", help="these only; by default all of prds/active")
-    run.add_argument("--max-prds", type=positive, metavar="N", help="PRDs at once")
-    run.add_argument("--api-limit", type=positive, metavar="N", help="agent calls in flight over all workers")
-    run.add_argument("--agent", metavar="NAME", help="work with the built-in loop and this agent")
+    _engine_options(run)
     run.add_argument("--watch", action="store_true", help="go on watching for new folders")
     run.add_argument("--timeout", type=duration, metavar="D", help="stop everything after 90s, 15m, 8h")
-    run.add_argument("--hold", action="store_true", help="start nothing until `prd-tui release`")
-    run.add_argument(
-        "--resume", action="store_true", help="go on where the last session ended (run always does)"
-    )
     run.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
 
     _first_steps(commands)
@@ -118,12 +119,10 @@ def parser() -> argparse.ArgumentParser:
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     logs.add_argument("-n", "--lines", type=positive, metavar="N", help="the last N lines (default 100)")
 
-    worker = commands.add_parser(
-        "worker", help="the built-in loop itself, as a run starts it in its worktree"
-    )
-    worker.add_argument("prd_json", metavar="PRD_JSON")
-    worker.add_argument("--agent", metavar="NAME", help="the agent to call; by default that of the settings")
-    worker.add_argument(
+    loop = commands.add_parser("worker", help="the built-in loop itself, as a run starts it in its worktree")
+    loop.add_argument("prd_json", metavar="PRD_JSON")
+    loop.add_argument("--agent", metavar="NAME", help="the agent to call; by default that of the settings")
+    loop.add_argument(
         "--dry-run", action="store_true", help="print the prompt of the next story, and do nothing"
     )
 
@@ -132,3 +131,15 @@ def parser() -> argparse.ArgumentParser:
     )
     config.add_argument("words", nargs=argparse.REMAINDER, metavar="get KEY | set KEY VALUE | approve")
     return top
+
+
+def _engine_options(command: argparse.ArgumentParser) -> None:
+    """What the dashboard and `run` have in common."""
+    command.add_argument("prds", nargs="*", metavar="PRD", help="these only; by default all of prds/active")
+    command.add_argument("--max-prds", type=positive, metavar="N", help="PRDs at once")
+    command.add_argument(
+        "--api-limit", type=positive, metavar="N", help="agent calls in flight over all workers"
+    )
+    command.add_argument("--agent", metavar="NAME", help="work with the built-in loop and this agent")
+    command.add_argument("--hold", action="store_true", help="start nothing until the queue is released")
+    command.add_argument("--resume", action="store_true", help="go on where the last session ended")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
 
-from app.arguments import parser
+from app.arguments import ENGINE_OPTIONS, parser
 from app.cli import SPELLINGS
 from app.status_text import clean, quoted, suggestion
 from coordinator import api
@@ -36,13 +36,10 @@ ANSWER_TIMEOUT = 5.0
 def run_command(argv: Sequence[str], start: str) -> int:
     """Parses and runs; a PrdTuiError becomes one sentence on stderr and its exit code."""
     top = parser()
-    if not argv:
-        top.print_help()
-        return 0
     try:
         words = list(argv)
-        if words[0] == "--":
-            words = ["run", *words]
+        if not words or words[0] == "--" or words[0].startswith(ENGINE_OPTIONS):
+            words = ["dashboard", *words]
         elif not words[0].startswith("-") and words[0] not in _COMMANDS:
             words = _bare_prds(words, start)
         arguments, unknown = top.parse_known_args(words)
@@ -55,12 +52,12 @@ def run_command(argv: Sequence[str], start: str) -> int:
 
 
 def _bare_prds(words: list[str], start: str) -> list[str]:
-    """PRD names without a command mean `run`; anything else is an error with a suggestion."""
+    """PRD names without a command open the dashboard on them; anything else is an error with a suggestion."""
     active = _paths(Path(start)).active
     first = words[0]
     folders = [entry.name for entry in active.iterdir()] if active.is_dir() else []
     if first in folders:
-        return ["run", *words]
+        return ["dashboard", *words]
     hint = suggestion(first, [*_COMMANDS, "status", *folders], "prd-tui --help lists the commands.")
     raise PrdTuiError(f"{quoted(first)} is neither a command nor a folder in prds/active: {hint}")
 
@@ -77,6 +74,12 @@ def _paths(start: Path) -> Paths:
 
 
 # -- run -------------------------------------------------------------------------------------------------
+
+
+def _dashboard(arguments: argparse.Namespace, start: Path) -> int:
+    from app.opening import open_dashboard
+
+    return open_dashboard(arguments, _paths(start))
 
 
 def _run(arguments: argparse.Namespace, start: Path) -> int:
@@ -218,6 +221,7 @@ def _config(arguments: argparse.Namespace, start: Path) -> int:
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
+    "dashboard": _dashboard,
     "run": _run,
     "demo": _demo,
     "init": _init,

@@ -27,6 +27,8 @@ TAB = 8
 ELLIPSIS = "…"
 REPLACEMENT = "\ufffd"
 
+Severity = Literal["information", "warning", "error"]
+
 _STRING_END = r"\x07|\x1b\\|\x9c|[\x18\x1a]"
 _ESCAPE = re.compile(
     r"(?P<csi>(?:\x1b\[|\x9b)(?P<params>[0-?]*)(?P<between>[ -/]*)(?P<final>[@-~])?)"
@@ -159,7 +161,7 @@ def content(value: object, style: str = "") -> Content:
 def notice(
     app: App[Any],
     value: object,
-    severity: Literal["information", "warning", "error"] = "information",
+    severity: Severity = "information",
     *,
     title: object = "",
     timeout: float | None = None,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from coordinator.commands import Answer, Command, CommandId, PausePrds, Rejected, StopMode, StopPrds
 from coordinator.config import VARIABLES as SETTING_VARIABLES
-from coordinator.errors import ConfigError, PrdTuiError
+from coordinator.errors import ConfigError, OwnedElsewhere, PrdTuiError
 from coordinator.git import Git, discover
 from coordinator.model import EngineSnapshot, PrdState
 from coordinator.paths import Paths
@@ -38,6 +38,7 @@ __all__ = [
     "FoundPrd",
     "Happened",
     "LogChunk",
+    "OwnedElsewhere",
     "Paths",
     "PrdTuiError",
     "SettingsDesk",
@@ -71,6 +72,7 @@ class Happened:
     prd_id: str  # empty for what concerns the engine itself
     state: PrdState | None
     text: str
+    refused: bool = False  # the answer to a command given through this door: it was not carried out
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from coordinator.executor import Executor
 from coordinator.exits import ExitWatcher
 from coordinator.git import Git
 from coordinator.metrics import Metrics
+from coordinator.model import Run
 from coordinator.paths import Paths
 from coordinator.worktrees import Worktrees
 
@@ -31,6 +32,7 @@ class Context:
     settings: Callable[[], Settings]
     post: Callable[[Event], None]  # into the reducer's inbox
     stop_wanted: Callable[[str], bool]  # a stop came for this PRD while it starts
+    look_at_stories: Callable[[Run], None]  # what the run's worktree says now is told
     undisturbed: Callable[
         [], AbstractContextManager[object]
     ]  # nobody looks at prds/active, or tells of a look

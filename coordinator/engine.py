@@ -28,7 +28,7 @@ from coordinator.intake import Intake
 from coordinator.locks import OwnerLock, read_owner
 from coordinator.log_reading import read_chunk
 from coordinator.metrics import Metrics
-from coordinator.model import FAILED, PERSON, EngineSnapshot, PrdState, Run
+from coordinator.model import FAILED, PERSON, EngineSnapshot, PrdState
 from coordinator.paths import Paths
 from coordinator.performer import Performer
 from coordinator.progress import ProgressWatch
@@ -76,6 +76,7 @@ class Engine:
         self._history = History()
         self._state = EngineState()
         self._snapshot = EngineSnapshot()
+        self._rows = entries.Rows()
         self._faults: dict[str, str] = {}
         self._shown: object = None  # what of the snapshot is no part of the state
         self._alive_at = self._clock.monotonic()
@@ -160,6 +161,12 @@ class Engine:
         self._dropbox = DropBox(paths.commands)
         self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)
         settings = self._settings.current()
+        self._progress = ProgressWatch(
+            lambda: self._state.records,
+            self._post,
+            lambda: float(self._settings.current().coordinator.refresh),
+            clock,
+        )
         context = Context(
             paths=paths,
             clock=clock,
@@ -172,6 +179,7 @@ class Engine:
             settings=self._settings.current,
             post=self._post,
             stop_wanted=self._stop_wanted,
+            look_at_stories=self._progress.look,
             undisturbed=self._intake.undisturbed,
             look_anew=self._intake.look_anew,
         )
@@ -187,9 +195,6 @@ class Engine:
             fault=lambda sentence: self._fault("registry", sentence),
         )
         self._performer = Performer(context, answer=self._recorder.answer, look=self._intake.look)
-        self._progress = ProgressWatch(
-            self._running, self._post, lambda: float(self._settings.current().coordinator.refresh)
-        )
 
     def _recover(self) -> list[Found]:
         """The state that an earlier session left, and what has to go on. The same after any kind of end."""
@@ -278,6 +283,7 @@ class Engine:
         self._shown = (faults, branch)
         self._snapshot = entries.snapshot(
             self._state,
+            self._rows,
             self._snapshot.version + 1,
             tuple(sentence for sentence in faults.values() if sentence),
             repository=self._surroundings.repository,
@@ -310,10 +316,6 @@ class Engine:
     def _stop_wanted(self, prd_id: str) -> bool:
         record = self._state.records.get(prd_id)
         return record is not None and record.state is PrdState.STOPPING
-
-    def _running(self) -> list[Run]:
-        records = self._state.records.values()
-        return [record.run for record in records if record.state is PrdState.RUNNING and record.run]
 
     def _take_commands(self) -> None:
         for command_id, command in self._dropbox.take():

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from coordinator.clock import iso
-from coordinator.model import (
-    ACTIVE,
-    COMPLETED,
-    FAILED,
-    EngineSnapshot,
-    PrdState,
-    PrdView,
-    QueueView,
-    Story,
-    StoryState,
-    StoryView,
-)
+from coordinator.model import EngineSnapshot, PrdState, PrdView, QueueView
 from coordinator.registry_entries import kind_of
 from coordinator.scheduler import nothing_can_run, queue
 from coordinator.state import UNGATED, EngineState, Record, slots_used
+from coordinator.story_states import stories_of
 
 Document = dict[str, Any]
 
@@ -127,51 +117,43 @@ def view(record: Record, position: int) -> PrdView:
         exit_signal=record.exit.signal if record.exit else None,
         waiting_for=record.waiting_for,
         marks=record.marks,
-        stories=stories(record),
+        stories=stories_of(record),
         warnings=tuple(str(warning) for warning in prd.warnings) if prd else (),
     )
 
 
-def stories(record: Record) -> tuple[StoryView, ...]:
-    """What is known of each story: of the newest run's while there is one, else of the folder's as admitted."""
-    if record.state in COMPLETED:
-        return tuple(replace(story, state=StoryState.DONE) for story in _told(record))
-    if record.state in ACTIVE:
-        working = record.state not in (PrdState.STARTING, PrdState.VERIFYING)
-        return _told(record) if working else _at_rest(_told(record))
-    if record.state in FAILED or record.prd is None:
-        return _at_rest(_told(record))
-    done = {} if record.fresh else {one.id: one for one in record.stories if one.state is StoryState.DONE}
-    return tuple(
-        replace(done[story.id], title=story.title) if story.id in done else _untouched(story)
-        for story in record.prd.stories
-    )
+class Rows:
+    """The rows of all PRDs. One that did not change is the same object as before, which costs nobody anything."""
 
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[Record, int, PrdView]] = {}
 
-def _told(record: Record) -> tuple[StoryView, ...]:
-    if record.stories or record.prd is None:
-        return record.stories
-    return tuple(_untouched(story) for story in record.prd.stories)
-
-
-def _untouched(story: Story) -> StoryView:
-    return StoryView(story.id, story.title, StoryState.DONE if story.passes else StoryState.OPEN)
-
-
-def _at_rest(views: tuple[StoryView, ...]) -> tuple[StoryView, ...]:
-    """Nobody works on any of them."""
-    running = StoryState.RUNNING
-    return tuple(replace(one, state=StoryState.OPEN) if one.state is running else one for one in views)
+    def of(self, records: Mapping[str, Record], places: Mapping[str, int]) -> tuple[PrdView, ...]:
+        """In the order of `records`; `places`: the queue's, from 1."""
+        made: dict[str, tuple[Record, int, PrdView]] = {}
+        for prd_id, record in records.items():
+            place = places.get(prd_id, 0)
+            old = self._made.get(prd_id)
+            same = old is not None and old[0] is record and old[1] == place
+            made[prd_id] = old if same and old else (record, place, view(record, place))
+        self._made = made
+        return tuple(row for _record, _place, row in made.values())
 
 
 def snapshot(
-    state: EngineState, version: int, faults: tuple[str, ...], *, repository: str = "", branch: str = ""
+    state: EngineState,
+    rows: Rows,
+    version: int,
+    faults: tuple[str, ...],
+    *,
+    repository: str = "",
+    branch: str = "",
 ) -> EngineSnapshot:
     order = tuple(record.prd_id for record in queue(state))
     places = {prd_id: place for place, prd_id in enumerate(order, 1)}
     return EngineSnapshot(
         version=version,
-        prds=tuple(view(record, places.get(record.prd_id, 0)) for record in state.records.values()),
+        prds=rows.of(state.records, places),
         queue=QueueView(
             order,
             tuple(state.holds.values()),

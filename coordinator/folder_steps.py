@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coordinator.events import FolderAdmitted, FolderArriving, FolderRefused, FolderVanished
-from coordinator.model import QUEUED, PrdState, Progress
+from coordinator.model import QUEUED, PrdState, Progress, StoryState
 from coordinator.policy import Outcome, Policy
 from coordinator.state import ARRIVING_AGAIN, EDITED, SOURCE_GONE, Record
+from coordinator.story_states import before_a_start
 
 
 def arrive(record: Record, event: FolderArriving, policy: Policy) -> Outcome:
@@ -35,7 +36,15 @@ def readmit(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
     """A queued or ended PRD: its present text counts at the next start."""
     if record.state in QUEUED and record.run is None and all(story.passes for story in event.prd.stories):
         return admit(record, event, policy)  # nothing is left to do any more
-    return _attach(record, event), ()
+    record = _attach(record, event)
+    return (with_progress_of_stories(record) if record.state in QUEUED else record), ()
+
+
+def with_progress_of_stories(record: Record) -> Record:
+    """A PRD that waits for its next start: what it will begin with."""
+    views = before_a_start(record)
+    done = sum(view.state is StoryState.DONE for view in views)
+    return replace(record, progress=Progress(done, len(views)))
 
 
 def edit_while_running(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:

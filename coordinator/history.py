@@ -53,16 +53,18 @@ class History:
 
     def answered(self, answer: Answer, now: float) -> None:
         if isinstance(answer, Rejected):
-            self.say(f"command refused: {answer.reason}", now)
+            self._append(now, "", None, f"command refused: {answer.reason}", refused=True)
 
     def say(self, text: str, now: float) -> None:
         """A line about the engine itself."""
         self._append(now, "", None, text)
 
-    def _append(self, at: float, prd_id: str, state: PrdState | None, text: str) -> None:
+    def _append(
+        self, at: float, prd_id: str, state: PrdState | None, text: str, *, refused: bool = False
+    ) -> None:
         with self._lock:
             self._seq += 1
-            self._ring.append(Happened(self._seq, at, prd_id, state, text))
+            self._ring.append(Happened(self._seq, at, prd_id, state, text, refused))
 
     def after(self, seq: int, limit: int) -> EventPage:
         """Up to `limit` events above `seq`. A first call with 0 starts at the oldest one kept."""

@@ -33,6 +33,7 @@ from coordinator.model import ACTIVE, COMPLETED, FAILED, QUEUED, Exit, PrdState
 from coordinator.pause_steps import pause_over
 from coordinator.policy import Outcome, Policy
 from coordinator.state import EDITED, SOURCE_GONE, UNGATED, Record
+from coordinator.story_states import before_a_start
 
 #: Seconds before the first automatic retry; each further one waits twice as long, up to the cap.
 BACKOFF_FIRST, BACKOFF_CAP = 5.0, 300.0
@@ -55,7 +56,7 @@ def exit_sentence(exit: Exit | None, who: str = "the worker") -> str:
 
 
 def _prepared(record: Record, event: RunPrepared, policy: Policy) -> Outcome:
-    return replace(record, run=event.run, fresh=False), ()
+    return replace(record, run=event.run, stories=before_a_start(record), fresh=False), ()
 
 
 def _start_refused(record: Record, event: StartRefused, policy: Policy) -> Outcome:
@@ -103,6 +104,11 @@ def _progressed_before_the_end(record: Record, event: ProgressMade, policy: Poli
     if record.fresh:
         return record, ()  # what it did before does not count any more
     return replace(record, stories=event.stories or record.stories), ()
+
+
+def _progressed_while_queued(record: Record, event: ProgressMade, policy: Policy) -> Outcome:
+    record, _ = _progressed_before_the_end(record, event, policy)
+    return folder_steps.with_progress_of_stories(record), ()
 
 
 def _exited(record: Record, event: WorkerExited, policy: Policy) -> Outcome:
@@ -235,7 +241,7 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
     }
     for state in (PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED):
         table |= {(state, ProgressMade): _progressed, (state, WorkerExited): _exited}
-    for state in QUEUED | _ENDED:
+    for state in _ENDED:
         table |= {(state, ProgressMade): _progressed_before_the_end}
     for state in _UNBORN:
         table |= {
@@ -245,6 +251,7 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
         }
     for state in QUEUED:
         table |= {
+            (state, ProgressMade): _progressed_while_queued,
             (state, FolderArriving): folder_steps.arrive_again,
             (state, FolderAdmitted): folder_steps.readmit,
             (state, FolderRefused): folder_steps.refuse,

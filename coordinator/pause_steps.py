@@ -17,18 +17,18 @@ from coordinator.state import Record
 PAUSED_BY_PERSON = "paused by you"
 
 #: States in which a pause can be wished for, and in which a run can be told to go on.
-CAN_PAUSE = frozenset({PrdState.RUNNING})
+CAN_PAUSE = frozenset({PrdState.RUNNING, PrdState.PAUSING})
 CAN_RESUME = frozenset({PrdState.PAUSING, PrdState.PAUSED})
 
 
 def pause(record: Record, now: float) -> Outcome:
-    """A running PRD on its way to being paused."""
+    """A running PRD on its way to being paused; one that is on its way already is taken up anew."""
     if record.run is None:
         return record, ()
     wish = record.wish + 1
-    pausing = replace(
-        record, state=PrdState.PAUSING, since=now, wish=wish, reason="stopping its processes where they are"
-    )
+    since = record.since if record.state is PrdState.PAUSING else now
+    reason = "stopping its processes where they are"
+    pausing = replace(record, state=PrdState.PAUSING, since=since, wish=wish, reason=reason)
     return pausing, (PauseRun(record.run, wish),)
 
 

@@ -22,6 +22,7 @@ from coordinator.processes import settle_start, suspended
 from coordinator.registry_entries import locate
 from coordinator.runs import Intent, Journal, job_dirs, recorded_prds, runs_of
 from coordinator.state import UNGATED, Record
+from coordinator.story_states import untouched
 from coordinator.verification import verdict_of
 
 Document = dict[str, Any]
@@ -99,6 +100,7 @@ def recover_run(
         ended_at=facts.exit.ended_at if facts.exit else 0.0,
         since=_seconds((journal or [{}])[-1].get("at")),
         paused_seconds=pauses.seconds,
+        stories=untouched(intent.frozen),
     )
     record = _with_entry(record, entry)
     completed = _last(journal, "completed")
@@ -177,6 +179,11 @@ def _decided_after(entry: Document, generation: int) -> PrdState | None:
 def _with_entry(record: Record, entry: Document | None) -> Record:
     if entry is None:
         return record
+    progress = entry.get("progress")
+    if isinstance(progress, Mapping) and entry.get("generation") == record.generation:
+        done, total = progress.get("completed"), progress.get("total")
+        if isinstance(done, int) and isinstance(total, int):
+            record = _change(record, record.state, progress=Progress(done, total))
     return _change(
         record,
         record.state,

@@ -44,6 +44,7 @@ class Verifier:
         context = self._context
         journal = Journal(run.run_dir)
         self._free_slot(run)
+        context.look_at_stories(run)  # the last time while its files are as the worker left them
         self._watch_stashes(run, journal)
         stored = journal.last("verdict")
         if stored is None:

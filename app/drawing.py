@@ -1,0 +1,141 @@
+"""Lines drawn by hand: spans of text with a tone each, made into strips of an exact width.
+
+Every text goes through `text.plain` here, so that a pane drawn with it cannot let anything else through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, NamedTuple
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.content import Content
+from textual.strip import Strip
+from textual.widget import Widget
+
+from app.text import content, fit, plain, width
+
+#: What a text says by its colour: tone → colour of the theme, style. They are the only colours of drawn panes.
+_TONES = {
+    "text": ("$foreground 88%", ""),
+    "bright": ("$foreground", "bold"),  # what the eye should find first
+    "soft": ("$foreground 58%", ""),  # what can wait
+    "faint": ("$foreground 36%", ""),  # what is only there to be looked up
+    "track": ("$foreground 18%", ""),  # the empty part of a bar
+    "run": ("$primary", ""),
+    "ready": ("$success", ""),
+    "merged": ("$success 60%", ""),
+    "wait": ("$warning", ""),
+    "ask": ("$secondary", ""),
+    "bad": ("$error", ""),
+    "focus": ("$accent", ""),
+    "key": ("$warning", "bold"),
+    "strong": ("$primary", "bold"),
+}
+TONES = frozenset(_TONES)
+#: Grounds a line can lie on.
+_GROUNDS = {"ground": "transparent", "cursor": "$primary 22%", "cursor-blurred": "$foreground 8%"}
+
+
+class Span(NamedTuple):
+    text: str
+    tone: str = "text"
+
+
+class Cell(NamedTuple):
+    """Spans in a column of fixed width; `right`: pushed to its right edge."""
+
+    spans: tuple[Span, ...]
+    columns: int
+    right: bool = False
+
+
+def clean(spans: Iterable[Span]) -> tuple[Span, ...]:
+    return tuple(Span(plain(text), tone) for text, tone in spans)
+
+
+def cut(spans: Sequence[Span], columns: int) -> tuple[Span, ...]:
+    """Exactly `columns` wide: filled up with blanks, or cut with an ellipsis."""
+    kept: list[Span] = []
+    left = columns
+    for place, (text, tone) in enumerate(spans):
+        needed = width(text)
+        rest = place + 1 < len(spans) and any(span.text for span in spans[place + 1 :])
+        if needed < left or (needed == left and not rest):
+            kept.append(Span(text, tone))
+            left -= needed
+            continue
+        shown = fit(text + ("…" if rest and needed <= left else ""), left) if left else ""
+        kept.append(Span(shown, tone))
+        left -= width(shown)
+        break
+    if left > 0:
+        kept.append(Span(" " * left))
+    return tuple(kept)
+
+
+def row(cells: Iterable[Cell]) -> tuple[Span, ...]:
+    """Cells side by side."""
+    line: list[Span] = []
+    for outside, columns, right in cells:
+        spans = clean(outside)
+        used = sum(width(span.text) for span in spans)
+        if right and used < columns:
+            line.append(Span(" " * (columns - used)))
+            line.extend(spans)
+        else:
+            line.extend(cut(spans, columns))
+    return tuple(line)
+
+
+def _css() -> str:
+    tones = (
+        f"Drawn > .tone--{tone} {{ color: {colour}; {'text-style: bold;' if style else ''} }}"
+        for tone, (colour, style) in _TONES.items()
+    )
+    grounds = (f"Drawn > .ground--{name} {{ background: {colour}; }}" for name, colour in _GROUNDS.items())
+    return "\n".join([*tones, *grounds])
+
+
+class Drawn(Widget):
+    """A widget that draws its lines itself."""
+
+    DEFAULT_CSS = _css()
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in _TONES} | {
+        f"ground--{ground}" for ground in _GROUNDS
+    }
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._styles: dict[tuple[str, str], Style] = {}
+
+    def strip(self, spans: Sequence[Span], columns: int, ground: str = "ground") -> Strip:
+        """A finished line of exactly `columns` cells."""
+        segments = [
+            Segment(text, self.paint(tone, ground)) for text, tone in cut(clean(spans), columns) if text
+        ]
+        return Strip(segments, columns)
+
+    def paint(self, tone: str, ground: str = "ground") -> Style:
+        """The style of a tone on a ground, in the theme of the moment."""
+        style = self._styles.get((tone, ground))
+        if style is None:
+            under = self.get_component_rich_style(f"ground--{ground}")
+            style = self.get_component_rich_style(f"tone--{tone}") + Style(bgcolor=under.bgcolor)
+            self._styles[(tone, ground)] = style
+        return style
+
+    def notify_style_update(self) -> None:
+        self._styles.clear()
+        super().notify_style_update()
+
+
+def paragraphs(text: str) -> Content:
+    """Text of several lines for a dialog."""
+    return Content("\n").join(content(line) for line in text.split("\n"))
+
+
+def title(spans: Iterable[Span]) -> Content:
+    """Spans as the title of a border."""
+    return Content.assemble(*((text, " ".join(_TONES[tone]).strip()) for text, tone in clean(spans)))

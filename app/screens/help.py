@@ -1,0 +1,73 @@
+"""Every key and every state, made from the actions and the states themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from app.actions import ACTIONS
+from app.drawing import Cell, Span, row, title
+from app.rows import look
+from coordinator.model import PrdState
+
+#: What a state means, for those whose word does not say it.
+_MEANINGS = {
+    PrdState.ARRIVING: "its folder is still being copied",
+    PrdState.INVALID: "its prd.json cannot be used; the row says why",
+    PrdState.NOTHING_LEFT: "every story passed before anything ran",
+    PrdState.QUEUED: "waits for a slot, or for another PRD",
+    PrdState.BLOCKED: "cannot start before a person changes something",
+    PrdState.RUNNING: "its worker is at work",
+    PrdState.PAUSED: "every process of its run is stopped where it was",
+    PrdState.STOPPED: "ended by you; its work is kept",
+    PrdState.VERIFYING: "its worker has ended and its work is being checked",
+    PrdState.COMPLETED: "verified; its branch is ready to merge",
+    PrdState.FAILED: "its work did not hold; the row says why",
+    PrdState.LOST: "its worker vanished twice without an exit",
+}
+
+
+class HelpScreen(ModalScreen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark", "dismiss", "Close", show=False),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(id="help") as box:
+            box.border_title = title([Span("Help", "bright")])
+            box.border_subtitle = title([Span("esc closes", "soft")])
+            yield Static(Content("\n").join(map(title, _lines())), id="help-text")
+
+    def on_mount(self) -> None:
+        self.query_one("#help").focus()
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#help").scroll_relative(y=lines, animate=False)
+
+
+def _lines() -> Iterator[Sequence[Span]]:
+    ordered = sorted(ACTIONS, key=lambda action: _GROUPS.index(action.group))
+    for group, actions in groupby(ordered, key=lambda action: action.group):
+        yield [Span(group, "strong")]
+        for action in actions:
+            shown = Cell((Span(action.shown, "key"),), 11)
+            yield row([Cell((), 2), shown, Cell((Span(action.help),), 62)])
+        yield []
+    yield [Span("States", "strong")]
+    for state, meaning in _MEANINGS.items():
+        glyph, word, tone = look(state)
+        yield row([Cell((), 2), Cell((Span(f"{glyph} {word}", tone),), 14), Cell((Span(meaning),), 59)])
+
+
+#: In the order in which they are shown.
+_GROUPS = ("PRD", "Queue", "Log", "Move", "prd-tui")

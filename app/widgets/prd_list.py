@@ -1,0 +1,70 @@
+"""The list of PRDs."""
+
+from __future__ import annotations
+
+import textwrap
+
+from app import rows
+from app.drawing import Span, title
+from app.estimate import Estimates
+from app.widgets.listing import Line, Listing
+from coordinator.model import EngineSnapshot, PrdView
+
+
+class PrdList(Listing):
+    """One line per PRD. Call `show` with every new snapshot and `tick` when only time has passed.
+
+    `numbered`: queued rows tell their place, for a screen without a queue pane.
+    """
+
+    CURSOR_STAYS = True
+    numbered = False
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._views: dict[str, PrdView] = {}
+        self._estimates = Estimates()
+        self._now = 0.0
+        self._hint = ""
+        self._eta = ""
+        self.border_title = title([Span("PRDs", "bright")])
+
+    def show(self, snapshot: EngineSnapshot, estimates: Estimates, now: float, hint: str) -> None:
+        """`hint`: what stands in the empty list."""
+        views = rows.ordered(snapshot)
+        self._views = {view.prd_id: view for view in views}
+        self._estimates, self._now, self._hint = estimates, now, hint
+        self.set_keys([view.prd_id for view in views])
+        counts = [Span("  "), *rows.counts(views)] if views else []
+        self.border_title = title([Span("PRDs", "bright"), *counts])
+        self.show_place()
+
+    def tick(self, now: float) -> None:
+        """Time has passed: the clocks of what runs go on."""
+        self._now = now
+        self.redraw()
+
+    def show_place(self) -> None:
+        place = f"{self.cursor + 1}/{len(self.keys)}" if self.keys else ""
+        self.border_subtitle = title([Span(place, "soft")]) if place else None
+
+    @property
+    def chosen(self) -> PrdView | None:
+        return self._views.get(self.key)
+
+    def head_of(self, columns: int) -> tuple[Line, ...]:
+        return (rows.header(columns),) if self._views else ()
+
+    def line_of(self, index: int, columns: int) -> Line:
+        return rows.line(
+            self._views[self.keys[index]],
+            columns,
+            self._now,
+            self._estimates,
+            chosen=index == self.cursor,
+            numbered=self.numbered,
+        )
+
+    def empty_lines(self, columns: int) -> tuple[Line, ...]:
+        words = textwrap.wrap(self._hint, max(10, columns - 6))
+        return ((), *((Span("   "), Span(line, "soft")) for line in words))
