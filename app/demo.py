@@ -15,7 +15,7 @@ from coordinator import api, registry_file
 from coordinator.api import Paths, PrdTuiError
 
 #: Seconds for a line of the agent's log: read by nobody, and watched by a person.
-HEADLESS_PACE, WATCHED_PACE = 0.1, 1.0
+HEADLESS_PACE, WATCHED_PACE = 0.15, 1.4
 
 #: What would make the tests of the demo's project find other modules than its own.
 _MISLEADING = ("PYTHONPATH", "PYTHONSAFEPATH")
