@@ -58,6 +58,9 @@ class LogView(Widget, can_focus=True):
         def control(self) -> LogView:
             return self.view
 
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, LogView.ReadingChanged)
+
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes, markup=False)
         self.wrap = False
