@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import processes
 from coordinator.commands import Command, PausePrds, ResumePrds
 from coordinator.dropbox import DropBox
-from coordinator.proctable import read_process
 from tests.support.cli import (
     active,
     completed,
@@ -20,6 +18,7 @@ from tests.support.cli import (
     prd_tui,
     registry,
     running,
+    stands_still,
     wait_for_status,
 )
 from tests.support.invariant import check_invariant, runs_started
@@ -34,13 +33,6 @@ def project(tmp_path: Path, *names: str) -> Path:
         text = prd_json(gate_file=str(tmp_path / "go"), ticks=str(tmp_path / f"{name}.ticks"))
         drop_prd(repo, name, text)
     return repo
-
-
-def stands_still(repo: Path, prd_id: str) -> bool:
-    """Whether every process of the PRD's run, of which there are several, is stopped."""
-    run_dir = Path(active(repo)[prd_id]["run_dir"])
-    found = [read_process(who.pid) for who in processes.members(run_dir)]
-    return len(found) >= 2 and all(process is not None and process.stopped for process in found)
 
 
 def until_it_ticks(repo: Path, prd_id: str) -> None:
