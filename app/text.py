@@ -194,8 +194,8 @@ def log_line(raw: bytes, columns: int = COLUMNS, *, missing: int = 0) -> LogLine
 
     def add(piece: str) -> None:
         nonlocal length
-        piece = _harmless(piece, _REPLACEMENTS_WITH_TABS)
-        if "\t" in piece:
+        if not (piece.isascii() and piece.isprintable()):
+            piece = _harmless(piece, _REPLACEMENTS_WITH_TABS)
             before = " " * (length % TAB)
             piece = (before + piece).expandtabs(TAB)[len(before) :]
         if piece:
