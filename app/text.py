@@ -57,9 +57,9 @@ class _Replacements(dict[int, "int | str | None"]):
     """For str.translate: what each character becomes, found out when it is first met."""
 
     def __missing__(self, code: int) -> int | str | None:
-        if len(self) > 10_000:  # text that goes through all of Unicode shall not fill the memory
-            self.clear()
-        self[code] = found = _replacement(code)
+        found = _replacement(code)
+        if len(self) < 10_000:  # text that goes through all of Unicode shall not fill the memory
+            self[code] = found
         return found
 
 
