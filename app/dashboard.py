@@ -45,7 +45,7 @@ class Dashboard(App[int]):
         self,
         open_engine: Callable[[], EngineApi],
         *,
-        root: str = "/",
+        machine: Machine,
         preferences: Preferences | None = None,
         on_quit: str = "ask",
         first_run: FirstRunScreen | None = None,
@@ -54,7 +54,7 @@ class Dashboard(App[int]):
     ) -> None:
         super().__init__()
         self.bridge = Bridge(open_engine, monotonic)
-        self.machine = Machine(root)
+        self.machine = machine
         self.now = now
         self.farewell: StopMode | None = None
         self.signalled = 0

@@ -11,6 +11,7 @@ from app.actions import running
 from app.bridge import Bridge
 from app.dashboard import Dashboard
 from app.headless import named, overrides, refuse_inside_worker
+from app.machine import Machine
 from app.own_command import own_command
 from app.preferences import Preferences, preferences_file
 from app.screens.first_run import FirstRunScreen, is_open
@@ -52,7 +53,7 @@ def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: b
     setup = RepositorySetup(paths)
     app = Dashboard(
         opened,
-        root=str(paths.root),
+        machine=Machine(str(paths.root)),
         preferences=Preferences(preferences_file()),
         on_quit=settings_desk(paths).row("coordinator.on_quit").value,
         first_run=None if "worker.agent" in chosen else setup.question(),

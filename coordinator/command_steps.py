@@ -43,7 +43,7 @@ def obey(state: EngineState, command_id: str, command: Command, now: float) -> S
     if isinstance(command, ReleaseQueue):
         left = {kind: why for kind, why in state.holds.items() if kind == APPROVAL}
         message = f"the queue still holds: {left[APPROVAL]}" if left else "the queue runs"
-        return replace(state, holds=left), (_accept(command_id, message),)
+        return replace(state, holds=left, hold_first=False), (_accept(command_id, message),)
     return state, (LookAtFolders(), _accept(command_id, "looking at every folder again"))
 
 

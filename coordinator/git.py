@@ -180,8 +180,10 @@ class Git:
 
     def signing_fails(self, worktree: Path) -> bool:
         """Whether the person signs commits, and cannot just now: no agent, no key, nobody to ask."""
-        asked = self.run("config", "--type=bool", "--get", "commit.gpgSign", cwd=worktree, check=False).text
-        if asked != "true":
+        asked = self.run(
+            "config", "--type=bool", "--get-all", "commit.gpgSign", cwd=worktree, check=False
+        ).text
+        if asked.split("\n")[:-1][-1:] != ["true"]:  # the last value is the one that every git of ours gets
             return False
         probe = ("commit-tree", "-S", "HEAD^{tree}", "-m", "can this be signed?")
         try:

@@ -234,6 +234,8 @@ def watch(context: Context, run: Run) -> None:
 
     def swept() -> None:
         reach("swept-seen")
+        if context.stop_wanted(run.prd_id):
+            context.look_at_stories(run)  # before it is told: the engine may end right after
         context.post(RunSwept(run.prd_id, run.run_id))
 
     context.exits.watch(Path(run.run_dir), exited, swept)

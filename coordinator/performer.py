@@ -113,7 +113,6 @@ class Performer:
             case EndRun(run, by, grace):
                 self._pauses.close(run)
                 stop_run(run, by, grace, self._context.clock, self._context.log)
-                self._context.look_at_stories(run)
             case VerifyRun(run, exit):
                 self._pauses.close(run)
                 self._verifier.verify(run, exit)

@@ -42,6 +42,7 @@ OBSERVE_EVERY = 10.0
 def reduce(state: EngineState, event: Event, now: float) -> Step:
     """Applies one event and judges the queue anew. `start_due` comes after it, so that each move is seen."""
     state, effects = _apply(state, event, now)
+    state = _hold_at_first(state)
     state, asked = _observe(state, event, now)
     state = scheduler.judge(state)
     state, answers = answer_finished(state)
@@ -52,7 +53,7 @@ def _apply(state: EngineState, event: Event, now: float) -> Step:
     if isinstance(event, PrdEvent):
         return _prd_event(state, event, now)
     if isinstance(event, FirstLookTaken):
-        return _hold_at_first(_forget_unseen(replace(state, looked=True))), ()
+        return _forget_unseen(replace(state, looked=True)), ()
     if isinstance(event, DependenciesObserved):
         facts = {name: name in event.merged for name in event.known}
         return replace(state, dependencies={**state.dependencies, **facts}, contained=event.contained), ()
@@ -107,14 +108,6 @@ def _forget_unseen(state: EngineState) -> EngineState:
     return state
 
 
-def _hold_at_first(state: EngineState) -> EngineState:
-    """In a repository where nothing ever ran, work that was found waits for a person; so does what still comes in."""
-    found = any(record.state in QUEUED | {PrdState.ARRIVING} for record in state.records.values())
-    if not (state.hold_first and found):
-        return state
-    return replace(state, holds={**state.holds, FIRST: FIRST_SENTENCE})
-
-
 def _effect_failed(state: EngineState, record: Record, reason: str, now: float) -> Step:
     """Only this PRD is affected; what it holds is kept for a person to look at."""
     if record.state not in ACTIVE or record.verified:
@@ -125,6 +118,21 @@ def _effect_failed(state: EngineState, record: Record, reason: str, now: float) 
 
 
 # -- the queue -------------------------------------------------------------------------------------------
+
+
+def _hold_at_first(state: EngineState) -> EngineState:
+    """In a repository where nothing ever ran, usable folders that the first look finds wait for a person.
+
+    One that is still being copied may turn out to be usable: it holds the queue until that is known.
+    """
+    if not (state.hold_first and state.looked):
+        return state
+    usable = any(record.state in QUEUED for record in state.records.values())
+    perhaps = any(record.state is PrdState.ARRIVING for record in state.records.values())
+    holds = {kind: why for kind, why in state.holds.items() if kind != FIRST}
+    if usable or perhaps:
+        holds = {FIRST: FIRST_SENTENCE, **holds}
+    return replace(state, holds=holds, hold_first=perhaps and not usable)
 
 
 def _observe(state: EngineState, event: Event, now: float) -> Step:

@@ -75,7 +75,7 @@ class EngineState:
     only: frozenset[str] | None = None  # the named PRDs, which alone may start in this session
     ending: StopMode | None = None
     looked: bool = False  # the first look at the folders is over
-    hold_first: bool = False  # what the first look finds waits for a person
+    hold_first: bool = False  # whether the first look finds what has to wait for a person is not known yet
     dependencies: Mapping[str, bool] = field(default_factory=dict)  # completed PRD → its work is on the base
     contained: frozenset[tuple[str, str]] = frozenset()
     observed_at: float = 0.0  # when it was last asked where completed dependencies stand

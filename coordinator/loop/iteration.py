@@ -12,19 +12,16 @@ from coordinator.config import Settings
 from coordinator.errors import GitError
 from coordinator.gates import GateResult
 from coordinator.lifecycle import exit_sentence
-from coordinator.loop import notes, prompt
+from coordinator.loop.briefing import Briefing
 from coordinator.loop.calls import HEAD, TAIL, Caller, NoProgram, Outcome
 from coordinator.loop.own_prd import OwnPrd
-from coordinator.loop.stories import Failure, is_last
+from coordinator.loop.stories import Failure
 from coordinator.loop.workplace import Misplaced, Workplace, commit_message
 from coordinator.model import Story
 from coordinator.redaction import Redactor
 from coordinator.texts import last_line, one_line
 from coordinator.worker_command import agent_program
 from coordinator.worker_env import NoWorker
-
-#: Bytes of progress.txt that a prompt holds: its beginning, where people put what always counts, and its end.
-PROGRESS_HEAD, PROGRESS_TAIL = 3000, 9000
 
 
 class Refused(Exception):
@@ -43,43 +40,22 @@ class Cut(Exception):
 class Bench:
     """What all attempts of one worker share. `say`: one line into the log; `ending`: a signal came."""
 
-    prd_id: str
-    settings: Settings
+    brief: Briefing
     agent: str
-    template: str
     root: Path
-    own: OwnPrd
     place: Workplace
     caller: Caller
     redactor: Redactor
     say: Callable[[str], None]
     ending: Callable[[], bool]
 
-    def gates(self, story: Story) -> tuple[str, ...]:
-        """The commands that must succeed before the story counts, each once."""
-        prd = self.own.prd
-        whole = prd.verify if is_last(prd.stories, story) else ()
-        return tuple(dict.fromkeys((*self.settings.coordinator.verify, *story.verify, *whole)))
+    @property
+    def settings(self) -> Settings:
+        return self.brief.settings
 
-    def ask(self, story: Story, attempt: int, failure: Failure | None) -> str:
-        """The prompt."""
-        worker = self.settings.worker
-        return prompt.build(
-            self.template,
-            prompt.Ask(
-                prd_id=self.prd_id,
-                prd=self.own.prd,
-                story=story,
-                attempt=attempt,
-                max_attempts=worker.max_attempts,
-                prd_json=str(self.own.folder / "prd.json"),
-                worktree=str(self.own.worktree),
-                branch=self.place.branch,
-                gates=self.gates(story),
-                progress=notes.read(self.own.folder, PROGRESS_HEAD, PROGRESS_TAIL),
-                failure=failure,
-            ),
-        )
+    @property
+    def own(self) -> OwnPrd:
+        return self.brief.own
 
 
 class Attempt:
@@ -109,7 +85,7 @@ class Attempt:
                     if self.claim
                     else "the agent changed nothing"
                 )
-            for command in self._bench.gates(self._story):
+            for command in self._bench.brief.gates(self._story):
                 self._gate(command)
             self._bench.place.check(self._base)
             return self._commit()
@@ -121,7 +97,7 @@ class Attempt:
     def _call_agent(self) -> Outcome:
         bench, story = self._bench, self._story
         agent = find_agent(bench.agent, bench.settings.agents)
-        text = bench.ask(story, self._number, self._failure).encode(errors="replace")
+        text = bench.brief.ask(story, self._number, self._failure).encode(errors="replace")
         env = self._environment() | dict(agent.env or {})
         argv = agent.command_line(text.decode(), self._prompt_file(agent, text))
         argv[0] = self.program()
@@ -184,7 +160,7 @@ class Attempt:
     def _commit(self) -> str:
         bench, place = self._bench, self._bench.place
         if place.stage():
-            message = commit_message(bench.prd_id, bench.own.prd, self._story)
+            message = commit_message(bench.brief.prd_id, bench.own.prd, self._story)
             outcome = self._commit_call(message, sign=True)
             if not outcome.ok and place.git.signing_fails(bench.own.worktree):
                 bench.say(f"[{self._story.id}] the commit cannot be signed: it is made without a signature")

@@ -15,6 +15,7 @@ from coordinator.agents.presets import find_agent
 from coordinator.errors import PrdTuiError, StateError
 from coordinator.git import Git, discover
 from coordinator.loop import notes
+from coordinator.loop.briefing import Briefing
 from coordinator.loop.calls import Caller, adopt_orphans, write_out
 from coordinator.loop.iteration import Attempt, Bench, Cut, Refused
 from coordinator.loop.own_prd import OwnPrd
@@ -44,7 +45,9 @@ class Ending:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.signal = self.signal or number
+        if not self.signal:
+            self.signal = number
+            _say("a signal asks for the end: the call that runs is finished, and nothing new is begun")
         self._interrupts += number == signal.SIGINT
 
     def wanted(self) -> bool:
@@ -69,13 +72,12 @@ def run_worker(prd_json: Path, agent: str | None = None) -> int:
     ending = Ending()
     adopt_orphans()
     worktree = Path(intent.run.worktree)
+    own = _own_prd(worktree / "prds" / "active" / intent.run.prd_id)
+    template = read_template(settings.worker.prompt, paths.root)
     bench = Bench(
-        prd_id=intent.run.prd_id,
-        settings=settings,
+        brief=Briefing(settings, template, own, intent.run.branch),
         agent=name,
-        template=read_template(settings.worker.prompt, paths.root),
         root=paths.root,
-        own=_own_prd(worktree / "prds" / "active" / intent.run.prd_id),
         place=Workplace(Git(paths), worktree, intent.run.branch),
         caller=Caller(worktree, _STDOUT, ending.hurry),
         redactor=Redactor(),
@@ -100,32 +102,25 @@ def prompt_of(prd_json: Path) -> str:
         root = paths.root
     if root is not None:
         settings = config.load(paths, Git(paths), refuse_unapproved=False).settings
-    bench = Bench(
-        prd_id=own.folder.name,
-        settings=settings,
-        agent="",
-        template=read_template(settings.worker.prompt, root),
-        root=root or own.worktree,
-        own=own,
-        place=Workplace(Git(), own.worktree, branch),
-        caller=Caller(own.worktree, _STDOUT, lambda: False),
-        redactor=Redactor(),
-        say=_say,
-        ending=lambda: False,
-    )
+    brief = Briefing(settings, read_template(settings.worker.prompt, root), own, branch)
     entries = story_record.read(record_path(own.worktree))
-    return bench.ask(story, 1, last_failure(entries, story.id))
+    return brief.ask(story, 1, last_failure(entries, story.id))
 
 
 class Worker:
+    """One run's loop. What it decides is in prd.json, progress.txt and the record when the next thing begins."""
+
     def __init__(self, bench: Bench, intent: Intent, ending: Ending) -> None:
-        self._bench, self._ending, self._granted = bench, ending, intent.frozen
+        self._bench, self._ending, self._admitted = bench, ending, intent.frozen
         self._record = StoryRecord(record_path(bench.own.worktree), intent.run.run_id)
 
     def run(self) -> int:
         own = self._bench.own
         self._take_back_unproven()
         while (story := next_story(own.prd.stories)) is not None:
+            if self._ending.wanted():
+                self._bench.say(f"stopped by a signal before {story.id}")
+                return 128 + self._ending.signal
             try:
                 if not self._work_on(story):
                     return GAVE_UP
@@ -137,7 +132,7 @@ class Worker:
 
     def _take_back_unproven(self) -> None:
         own = self._bench.own
-        granted = {story.id for story in self._granted.stories if story.passes}
+        granted = {story.id for story in self._admitted.stories if story.passes}
         for story_id in unproven(own.prd.stories, self._entries(), granted):
             own.set_passes(story_id, False)
             self._bench.say(f"[{story_id}] was marked as passing without proof: it is open again")

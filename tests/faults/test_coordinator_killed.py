@@ -29,8 +29,8 @@ GATED = CONFIG + '[coordinator]\nverify = ["test -f README.md"]\n'
 NAMES = ("a", "b", "c", "d")
 BRANCHES = {f"feature/{name}" for name in NAMES}
 
-#: A point that only a stop passes has a test of its own.
-ON_THE_WAY = [point for point in POINTS if point != "stop-wanted"]
+#: Points that only a stop, a pause or a continuation passes have tests of their own.
+ON_THE_WAY = [point for point in POINTS if not point.endswith("-wanted") and point != "paused"]
 
 
 def four_prds(tmp_path: Path) -> Path:

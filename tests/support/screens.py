@@ -12,6 +12,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from app.dashboard import Dashboard
+from coordinator.commands import Command
 from tests.support.scenes import Scene
 
 SIZES = ((80, 24), (120, 35), (200, 60))
@@ -85,3 +86,32 @@ def _rows(app: App[int]) -> list[list[Segment]]:
     update = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     assert isinstance(update, LayoutUpdate)
     return [[part for strip in row for part in strip] for row in update.strips]
+
+
+def after(
+    scene: Scene,
+    *keys: str,
+    size: tuple[int, int] = (120, 35),
+    look: Callable[[Dashboard], None] | None = None,
+) -> str:
+    """What is on the screen once the keys were pressed."""
+    found: list[str] = []
+
+    async def drive(app: Dashboard, pilot: Pilot[int]) -> None:
+        await press(app, pilot, *keys)
+        if look is not None:
+            look(app)
+        found.append(text(app))
+
+    on_screen(scene, drive, size)
+    return found[0]
+
+
+def sent(scene: Scene, *keys: str) -> list[Command]:
+    """The commands that the keys gave."""
+    after(scene, *keys)
+    return scene.engine.commands
+
+
+def chosen(app: Dashboard) -> str:
+    return app.main.prds.key

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 #: Works through the stories of the prd.json it is given, a commit each; a key `mode` in that file, which any
-#: reader of a PRD passes over, makes it misbehave in one particular way. `pace`: seconds per story.
+#: reader of a PRD passes over, makes it misbehave in one particular way. `pace`: seconds per story. `ticks`: a
+#: file that a child in a session of its own makes longer all the time. `told`: it keeps a story record.
 LOOP = r'''#!/usr/bin/env python3
-import json, os, pathlib, signal, subprocess, sys, time
+import datetime, json, os, pathlib, signal, subprocess, sys, time
 
 path = pathlib.Path(sys.argv[1])
 folder = path.parent
@@ -41,9 +42,25 @@ if mode == "daemon":
                      start_new_session=True, env={})
 if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if prd.get("ticks"):
+    subprocess.Popen(["sh", "-c", 'while :; do echo >> "$0"; sleep 0.01; done', prd["ticks"]],
+                     start_new_session=True)
+
+def tell(what, story, **more):
+    """An entry of the story record, as the built-in loop writes them."""
+    if prd.get("told"):
+        moment = datetime.datetime.now(datetime.timezone.utc).isoformat().replace("+00:00", "Z")
+        entry = {"at": moment, "run": os.environ["PRD_RUN_ID"], "what": what, "story": story["id"], **more}
+        with open(".claude-loop/stories.jsonl", "a") as record:
+            record.write(json.dumps(entry) + "\n")
+
 for story in prd["userStories"]:
     if story["passes"]:
         continue
+    if prd.get("told"):
+        tell("attempt", story, attempt=1, max_attempts=3)
+        tell("refused", story, attempt=1, reason="the gate was red")
+        tell("attempt", story, attempt=2, max_attempts=3)
     if prd.get("gate_file"):
         wait_for(prd["gate_file"])
     time.sleep(prd.get("pace", 0))
@@ -58,6 +75,7 @@ for story in prd["userStories"]:
     if mode != "claim":
         git("add", "-A")
         git("commit", "-q", "-m", "did " + str(story["id"]))
+    tell("done", story, attempt=2, seconds=7.5, commit="0123456789abcdef")
     print("[SUCCESS] Story", story["id"], "completed", flush=True)
     if mode == "hang":
         time.sleep(3600)

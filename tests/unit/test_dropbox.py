@@ -14,8 +14,10 @@ from coordinator.commands import (
     Command,
     HoldQueue,
     LookAgain,
+    PausePrds,
     Rejected,
     ReleaseQueue,
+    ResumePrds,
     RetryPrds,
     StopPrds,
     from_dict,
@@ -27,6 +29,8 @@ names = st.lists(st.text(max_size=5), max_size=3).map(tuple)
 commands = st.one_of(
     st.builds(StopPrds, names, st.booleans(), st.booleans()),
     st.builds(RetryPrds, names, st.booleans()),
+    st.builds(PausePrds, names, st.booleans()),
+    st.builds(ResumePrds, names, st.booleans()),
     st.sampled_from([HoldQueue(), ReleaseQueue(), LookAgain()]),
 )
 

@@ -9,7 +9,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from coordinator.commands import Command, HoldQueue, ReleaseQueue, RetryPrds, StopMode, StopPrds
+from coordinator.commands import (
+    Command,
+    HoldQueue,
+    PausePrds,
+    ReleaseQueue,
+    ResumePrds,
+    RetryPrds,
+    StopMode,
+    StopPrds,
+)
 from coordinator.effects import AnswerCommand, CompleteRun, Effect, EndRun, StartRun, VerifyRun
 from coordinator.events import (
     CommandReceived,
@@ -20,6 +29,7 @@ from coordinator.events import (
     FolderVanished,
     Refusal,
     RunCompleted,
+    RunPaused,
     RunPrepared,
     RunSwept,
     RunVerified,
@@ -205,9 +215,23 @@ class EngineMachine(RuleBasedStateMachine):
         if record and record.verified and record.run:
             self.feed(RunCompleted(prd_id, record.run.run_id, self.now))
 
-    @rule(prd_id=prd_ids, what=st.sampled_from(["stop", "kill", "retry", "fresh", "all", "hold", "release"]))
+    @rule(prd_id=prd_ids)
+    def stand_still(self, prd_id: str) -> None:
+        record = self.record(prd_id)
+        if record and record.state is PrdState.PAUSING and record.run:
+            self.feed(RunPaused(prd_id, record.run.run_id, record.wish))
+
+    @rule(
+        prd_id=prd_ids,
+        what=st.sampled_from(
+            ["stop", "kill", "retry", "fresh", "all", "hold", "release", "pause", "resume", "pause all"]
+        ),
+    )
     def command(self, prd_id: str, what: str) -> None:
         commands: dict[str, Command] = {
+            "pause": PausePrds((prd_id,)),
+            "resume": ResumePrds((prd_id,)),
+            "pause all": PausePrds(everything=True),
             "stop": StopPrds((prd_id,)),
             "kill": StopPrds((prd_id,), kill=True),
             "all": StopPrds(everything=True),
