@@ -30,8 +30,8 @@ from tests.bench.harness import (
     spread,
     versus,
 )
-from tests.bench.terminal import Terminal, in_terminal
 from tests.support.growing_log import GrowingLog
+from tests.support.watched_terminal import WatchedTerminal, in_terminal
 
 LINES_A_SECOND, WRITES_A_SECOND = 5000, 50
 ROUNDS, SECONDS = 3, 5.0
@@ -51,7 +51,7 @@ def log_stream(folder: Path) -> list[Row]:
         for kind in kinds:
             path = folder / f"{kind}-{number}.log"
             path.touch()
-            with in_terminal(["-m", "tests.bench.log_app", kind, str(path)]) as terminal:
+            with in_terminal(["-m", "tests.support.log_app", kind, str(path)], keep=1 << 17) as terminal:
                 terminal.press(b"x", b"<answer 1>", 30)
                 with pouring(path):
                     time.sleep(1)
@@ -90,14 +90,14 @@ def pouring(path: Path) -> Iterator[None]:
         thread.join()
 
 
-def _cpu_share(terminal: Terminal) -> float:
+def _cpu_share(terminal: WatchedTerminal) -> float:
     """Percent of a core that the program takes."""
     began, used = time.monotonic(), cpu_seconds(terminal.pid)
     time.sleep(SECONDS)
     return 100 * (cpu_seconds(terminal.pid) - used) / (time.monotonic() - began)
 
 
-def _latencies(terminal: Terminal) -> list[float]:
+def _latencies(terminal: WatchedTerminal) -> list[float]:
     """Keys at moments that have nothing to do with the ticks."""
     found = []
     for number in range(2, KEYS + 2):
