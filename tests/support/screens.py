@@ -12,6 +12,7 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from app.dashboard import Dashboard
+from app.machine import Load, Machine
 from coordinator.commands import Command
 from tests.support.scenes import Scene
 
@@ -25,7 +26,11 @@ def on_screen(
 ) -> Dashboard:
     """Opens the dashboard on a scene, lets it settle, and drives it."""
     app = Dashboard(
-        lambda: scene.engine, now=lambda: scene.now, monotonic=lambda: scene.monotonic, on_quit=on_quit
+        lambda: scene.engine,
+        machine=StillMachine(),
+        now=lambda: scene.now,
+        monotonic=lambda: scene.monotonic,
+        on_quit=on_quit,
     )
 
     async def run() -> None:
@@ -37,6 +42,17 @@ def on_screen(
 
     asyncio.run(run())
     return app
+
+
+class StillMachine(Machine):
+    """Always as busy as this."""
+
+    def __init__(self) -> None:
+        super().__init__("/")
+        self.samples.extend(Load(cpu, 41.0, 84_400_000_000) for cpu in (12.0, 30.0, 55.0, 63.0))
+
+    def sample(self) -> None:
+        """Nothing changes."""
 
 
 async def settle(app: Dashboard, pilot: Pilot[int]) -> None:
