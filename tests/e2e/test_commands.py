@@ -118,7 +118,8 @@ def test_a_prd_named_like_a_command_and_words_that_are_prds(tmp_path: Path) -> N
     assert set(completed(repo)) == {"status"}
     assert prd_tui(repo, "--parallel", "login", "search").returncode == 0
     assert set(completed(repo)) == {"status", "login", "search"}
-    for words in ([], ["--", "status"], ["login", "--max-prds", "1"], ["--max-prds", "1"]):
+    drop_prd(repo, "mail")
+    for words in ([], ["--", "mail"], ["mail", "--max-prds", "1"], ["--max-prds", "1"]):
         refused = prd_tui(repo, *words)
         assert refused.returncode == 2
         assert refused.stdout == ""
