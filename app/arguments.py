@@ -14,7 +14,6 @@ EXAMPLES = """examples:
   prd-tui demo                     see it work: a throw-away repository, no key, no network
   prd-tui init                     set up the repository you are in
   prd-tui                          open the dashboard on every PRD in prds/active
-  prd-tui demo                     see it at work in a throw-away repository
   prd-tui run                      run every PRD in prds/active, several at a time
   prd-tui run login search         run these two only
   prd-tui run --watch              go on when all is done: folders dropped in later start too
@@ -66,6 +65,25 @@ def _first_steps(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--worker", nargs=argparse.REMAINDER, metavar="COMMAND", help="a loop script of your own; comes last"
     )
     init.add_argument("--base", metavar="BRANCH", help="the branch that work starts from")
+
+
+def _steering(commands: argparse._SubParsersAction[_Parser]) -> None:
+    for name, text, every in (
+        ("stop", "stop workers; worktrees are kept", "every one, and hold the queue"),
+        ("kill", "the same, at once", "every one, and hold the queue"),
+        ("pause", "halt workers where they are, with all they started", "every one that runs"),
+        ("resume", "let paused workers go on", "every one that is paused"),
+    ):
+        steer = commands.add_parser(name, help=text)
+        steer.add_argument("prds", nargs="*", metavar="PRD")
+        steer.add_argument("--all", action="store_true", help=every)
+
+    retry = commands.add_parser("retry", help="queue ended PRDs again, in their worktrees")
+    retry.add_argument("prds", nargs="+", metavar="PRD")
+    retry.add_argument("--fresh", action="store_true", help="on a new branch; the old one is kept")
+
+    commands.add_parser("hold", help="start nothing new; what runs goes on")
+    commands.add_parser("release", help="let the queue run again")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.resources import files
 
+from rich.console import RenderableType
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
@@ -35,7 +36,7 @@ ReadLog = Callable[[int, int], LogChunk]
 
 
 class Dashboard(App[int]):
-    """Returns the exit code. `farewell`: how it was left, for what is printed afterwards."""
+    """Returns the exit code. `farewell`: how it was left, `fault`: what ended it, for what is printed afterwards."""
 
     CSS = files("styles").joinpath("dashboard.tcss").read_text("utf-8")
     TITLE = "prd-tui"
@@ -45,7 +46,7 @@ class Dashboard(App[int]):
         self,
         open_engine: Callable[[], EngineApi],
         *,
-        root: str = "/",
+        machine: Machine,
         preferences: Preferences | None = None,
         on_quit: str = "ask",
         first_run: FirstRunScreen | None = None,
@@ -54,9 +55,10 @@ class Dashboard(App[int]):
     ) -> None:
         super().__init__()
         self.bridge = Bridge(open_engine, monotonic)
-        self.machine = Machine(root)
+        self.machine = machine
         self.now = now
         self.farewell: StopMode | None = None
+        self.fault: Exception | None = None
         self.signalled = 0
         self._preferences = preferences or Preferences(None)
         self._on_quit = on_quit
@@ -236,6 +238,19 @@ class Dashboard(App[int]):
     def leave(self, mode: StopMode, code: int) -> None:
         self.farewell = mode
         self.exit(code)
+
+    def _handle_exception(self, error: Exception) -> None:
+        self.fault = self.fault or error
+        super()._handle_exception(error)
+
+    def _fatal_error(self) -> None:
+        """Closes the screen. The toolkit would write out all variables, and text from outside as it is."""
+        self._close_messages_no_wait()
+
+    def panic(self, *_renderables: RenderableType) -> None:
+        """The keyboard could not be read, or the like; again nothing is written as it is."""
+        self.fault = self.fault or RuntimeError("The terminal can no longer be read.")
+        self._close_messages_no_wait()
 
 
 _FIRST = "It is the first time here: nothing runs before you say so."

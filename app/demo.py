@@ -15,7 +15,7 @@ from coordinator import api, registry_file
 from coordinator.api import Paths, PrdTuiError
 
 #: Seconds for a line of the agent's log: read by nobody, and watched by a person.
-HEADLESS_PACE, WATCHED_PACE = 0.1, 1.0
+HEADLESS_PACE, WATCHED_PACE = 0.15, 1.4
 
 #: What would make the tests of the demo's project find other modules than its own.
 _MISLEADING = ("PYTHONPATH", "PYTHONSAFEPATH")
@@ -47,13 +47,12 @@ def _as_run() -> argparse.Namespace:
 def farewell(paths: Paths) -> str:
     """Where the repository is, how to look into it, and how to remove it."""
     where = shlex.quote(clean(str(paths.root)))
-    lines = [f"\nThe demo's repository stays in {where} until you remove it."]
-    if _at_work(paths):
-        lines.append(f"  stop what still runs   {own_command()} -C {where} stop --all")
-    lines += [
+    stop = f"{own_command()} -C {where} stop --all && " if _at_work(paths) else ""
+    lines = [
+        f"\nThe demo's repository stays in {where} until you remove it.",
         f"  look at the branches   git -C {where} log --all --oneline --graph",
         f"  see what became of it  {own_command()} -C {where} status",
-        f"  remove it              rm -rf {where}",
+        f"  remove it              {stop}rm -rf {where}",
     ]
     return "\n".join(lines)
 

@@ -49,7 +49,7 @@ def _answers(arguments: argparse.Namespace, found: Survey, paths: Paths) -> Answ
     """From the command line, else from the terminal where a question is open."""
     dialogue = Dialogue(paths)
     agent, command = arguments.agent or "", _typed_command(arguments.worker, paths)
-    if agent:
+    if arguments.agent is not None:
         api.check_agent(paths, agent)
     if not agent and not command and _worker_is_open(found):
         agent, command = dialogue.worker(found.choices)

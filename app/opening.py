@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 import traceback
+from typing import TextIO
 
 from app.actions import running
 from app.bridge import Bridge
 from app.dashboard import Dashboard
 from app.headless import named, overrides, refuse_inside_worker
+from app.machine import Machine
 from app.own_command import own_command
 from app.preferences import Preferences, preferences_file
 from app.screens.first_run import FirstRunScreen, is_open
@@ -52,20 +55,29 @@ def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: b
     setup = RepositorySetup(paths)
     app = Dashboard(
         opened,
-        root=str(paths.root),
+        machine=Machine(str(paths.root)),
         preferences=Preferences(preferences_file()),
         on_quit=settings_desk(paths).row("coordinator.on_quit").value,
         first_run=None if "worker.agent" in chosen else setup.question(),
     )
-    code = app.run()
-    left = _end(app.bridge)
-    failure = app.bridge.failure
+    try:
+        code = app.run()
+    finally:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a terminal that closes sends several
+        left = _end(app.bridge)
+    failure = app.bridge.failure or app.fault
+    if app.signalled:
+        failure = None  # the terminal is gone, or about to go: what else stumbles then is of no interest
+    elif failure is not None and not isinstance(failure, PrdTuiError):
+        _print("prd-tui has stumbled over itself; this says where:", sys.stderr)
+        for line in "".join(traceback.format_exception(failure)).splitlines():
+            _print(line, sys.stderr)
+    _say_farewell(StopMode.DETACH if failure else app.farewell, left, paths)
+    if isinstance(failure, PrdTuiError):
+        raise failure
     if failure is not None:
-        if isinstance(failure, PrdTuiError):
-            raise failure
-        traceback.print_exception(failure)
         return 1
-    _say_farewell(app.farewell, left, paths)
     return code if code is not None else app.return_code or 0
 
 
@@ -124,9 +136,9 @@ def _say_farewell(mode: StopMode | None, left: list[PrdView], paths: Paths) -> N
     _print(f"  stop all    {command} stop --all")
 
 
-def _print(text: str) -> None:
+def _print(text: str, stream: TextIO | None = None) -> None:
     """The terminal may be gone already."""
     try:
-        print(clean(text), flush=True)
+        print(clean(text), file=stream, flush=True)
     except OSError:
         return

@@ -63,7 +63,7 @@ class SettingsDesk:
     def change(self, key: str, text: str | None) -> SettingRow:
         """Writes a setting of this clone; None takes it out again, so that the weaker layers count."""
         taken_out = text is None and key in SETTINGS
-        self.put({key: None if taken_out else _as_toml(config.check_text(key, text or "", "config"))})
+        self.put({key: None if taken_out else as_toml(config.check_text(key, text or "", "config"))})
         return self.row(key)
 
     def put(self, values: Mapping[str, Any]) -> None:
@@ -134,9 +134,10 @@ def _without_secrets(table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_toml(value: Any) -> Any:
+def as_toml(value: Any) -> Any:
+    """A checked value as tomli-w takes it."""
     if isinstance(value, Mapping):
-        return {name: _as_toml(inner) for name, inner in value.items()}
+        return {name: as_toml(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_as_toml(inner) for inner in value]
+        return [as_toml(inner) for inner in value]
     return value if isinstance(value, bool | int | float | str) else str(value)

@@ -98,7 +98,7 @@ def survey(paths: Paths) -> Survey:
         git=".".join(map(str, version())),
         has_identity=not git.identity(),
         branch=git.current_branch() or "",
-        branches=tuple(ref.removeprefix("refs/heads/") for ref in git.refs("refs/heads/")),
+        branches=_branches(git),
         base_branch=settings.coordinator.base_branch,
         base_problem=_problem_of_base(git, settings.coordinator.base_branch),
         worker=worker,
@@ -142,6 +142,10 @@ def _problem(settings: Settings, paths: Paths) -> str:
 def _as_typed(command: Sequence[str]) -> str:
     """For people: braces need no quotes."""
     return " ".join(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in command)
+
+
+def _branches(git: Git) -> tuple[str, ...]:
+    return tuple(ref.removeprefix("refs/heads/") for ref in git.refs("refs/heads/"))
 
 
 def _problem_of_base(git: Git, wanted: str) -> str:
@@ -237,7 +241,7 @@ def complete_command(paths: Paths, command: Sequence[str]) -> list[str]:
 def choose_base(paths: Paths, branch: str) -> None:
     """Records the branch that work starts from. Raises PrdTuiError where there is none of that name."""
     git = Git(paths)
-    if not branch or git.branch_commit(branch) is None:
+    if branch not in _branches(git):
         raise PrdTuiError(f"There is no branch {branch!r}: git branch lists those there are.")
     SettingsDesk(paths, git).put({"coordinator.base_branch": branch})
 

@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from app.text import ELLIPSIS, LogLine, cut_at, log_line, width
+from app.text import ELLIPSIS, LogLine, cut_at, fit, log_line, width
 
 INDENT = 2  # columns by which the rows after the first of a wrapped line are moved in
 _KEPT = 600  # painted lines that are remembered
@@ -64,15 +64,14 @@ class LogPainter:
 
     def blank(self, text: str = "") -> Strip:
         """A row of the program's own words, or an empty one."""
-        shown = text[: cut_at(text, self._columns)]
+        shown = fit(text, self._columns)
         return _filled(
             [Segment(shown, self._palette.dim)] if shown else [], self._columns, self._palette.base
         )
 
     def noted(self, strip: Strip, text: str) -> Strip:
         """The strip with a notice over its right end."""
-        text = f" {text} "
-        text = text[: cut_at(text, self._columns)]
+        text = fit(f" {text} ", self._columns)
         left = strip.crop(0, self._columns - width(text))
         return Strip([*left, Segment(text, self._palette.notice)], self._columns)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coordinator.demo.writing import TESTS, Prd, prd, story, test
+from coordinator.demo.writing import TESTS, Prd, Story, prd, story, test
 
 
 def price_rounding(python: str) -> Prd:
@@ -100,7 +100,13 @@ def cart_totals() -> Prd:
         },
         run=TESTS,
     )
-    text = story(
+    return prd(
+        "Totals in the cart", 1, "Customers see what they are about to pay.", total, pieces, _as_text()
+    )
+
+
+def _as_text() -> Story:
+    return story(
         "Show the cart as text",
         "one line per product, the total last",
         say=["money.show() writes amounts already; I use it.", "The names are padded to one width."],
@@ -119,12 +125,24 @@ def cart_totals() -> Prd:
         },
         run=TESTS,
     )
-    return prd("Totals in the cart", 1, "Customers see what they are about to pay.", total, pieces, text)
 
 
-def search_index() -> Prd:
-    """The longest one: a module grows story by story; one answer breaks off and is tried again, one is slow."""
-    words = story(
+def search_index(slow: float) -> Prd:
+    """The longest one, a module that grows: one answer breaks off, another takes `slow` seconds more."""
+    return prd(
+        "Search",
+        1,
+        "Find products by what they are called.",
+        _words(),
+        _index(),
+        _ranking(),
+        _typos(slow),
+        _marks(),
+    )
+
+
+def _words() -> Story:
+    return story(
         "Split names into words",
         "lower case, without punctuation",
         say=["A new module, shop/search.py, so that nothing else changes."],
@@ -134,7 +152,10 @@ def search_index() -> Prd:
         },
         run=[["python3", "-c", "from shop import search; print(search.words('Tea, green!'))"]],
     )
-    index = story(
+
+
+def _index() -> Story:
+    return story(
         "Build the index",
         "every product is found by every word of its name",
         say=["From word to the products that have it."],
@@ -160,7 +181,10 @@ def search_index() -> Prd:
         },
         run=TESTS,
     )
-    ranking = story(
+
+
+def _ranking() -> Story:
+    return story(
         "Rank the hits",
         "products with more of the words come first",
         fail=1,
@@ -179,10 +203,13 @@ def search_index() -> Prd:
         },
         run=TESTS,
     )
-    typos = story(
+
+
+def _typos(slow: float) -> Story:
+    return story(
         "Forgive a typo",
         "`gren tea` finds green tea",
-        slow=2,
+        slow=slow,
         say=[
             "difflib.get_close_matches does this; it is in the standard library.",
             "Trying cutoffs: 0.6 finds too much, 0.8 finds what a person would.",
@@ -202,7 +229,10 @@ def search_index() -> Prd:
         },
         run=TESTS,
     )
-    marks = story(
+
+
+def _marks() -> Story:
+    return story(
         "Mark the words that were found",
         "found words stand in stars",
         say=["The page shows them in bold; the module only marks them."],
@@ -213,7 +243,6 @@ def search_index() -> Prd:
         },
         run=[["python3", "-c", "from shop import search; print(search.mark('Green tea', 'tea'))"], *TESTS],
     )
-    return prd("Search", 1, "Find products by what they are called.", words, index, ranking, typos, marks)
 
 
 def checkout() -> Prd:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from coordinator import config
+from coordinator.admission import STILL_MOVED
 from coordinator.demo import features, shop, troubles
 from coordinator.demo.writing import Prd
 from coordinator.errors import PrdTuiError
 from coordinator.folders import make_private
-from coordinator.git import Git
+from coordinator.git import Git, discover
 from coordinator.paths import Paths
-from coordinator.settings_desk import SettingsDesk
+from coordinator.settings_desk import SettingsDesk, as_toml
+from coordinator.settings_schema import SETTINGS
 
 PREFIX = "prd-tui-demo-"
 
@@ -53,20 +58,12 @@ def make_demo(pace: float) -> Paths:
 
 def _fill(root: Path, pace: float) -> Paths:
     paths = Paths(root, root / ".git")
-    for name, text in shop.FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+    python = shlex.quote(sys.executable)
+    _write_all(root, shop.FILES)
+    prds = demo_prds(python, pace)
     staging = paths.state / "incoming"
     make_private(staging)
-    python = shlex.quote(sys.executable)
-    prds = demo_prds(python)
-    for prd_id, prd in prds.items():
-        folder = staging / prd_id
-        folder.mkdir()
-        (folder / "prd.json").write_text(
-            json.dumps(prd, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+    _write_all(staging, {f"{prd_id}/prd.json": _as_json(prd) for prd_id, prd in prds.items()})
     git = Git(paths)
     git.run("init", "-q", "-b", "main", "--template=")
     identity = {"user.name": "prd-tui demo", "user.email": "demo@localhost"} if git.identity() else {}
@@ -74,21 +71,33 @@ def _fill(root: Path, pace: float) -> Paths:
         git.run("config", key, value)
     git.run("add", "-A", "--", *shop.FILES)
     git.run("commit", "-q", "-m", "A small shop")
-    SettingsDesk(paths, git).put(_settings(python, pace))
-    # Whole folders that are moved in at once, at rest meanwhile, are admitted without a wait.
+    _write_settings(paths, git, python, pace)
     paths.active.mkdir(parents=True)
     for prd_id in prds:
         (staging / prd_id).rename(paths.active / prd_id)
     staging.rmdir()
-    return paths
+    # Folders at rest are admitted at the engine's first look, all at once, so that priorities count.
+    time.sleep(STILL_MOVED)
+    return discover(root)
 
 
-def demo_prds(python: str) -> dict[str, Prd]:
+def _write_all(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def _as_json(prd: Prd) -> str:
+    return json.dumps(prd, indent=2, ensure_ascii=False) + "\n"
+
+
+def demo_prds(python: str, pace: float) -> dict[str, Prd]:
     """Folder name → prd.json. `python`: the interpreter of gates, as a word of a shell command."""
     return {
         "price-rounding": features.price_rounding(python),
         "cart-totals": features.cart_totals(),
-        "search-index": features.search_index(),
+        "search-index": features.search_index(slow=10 * pace),
         "checkout": features.checkout(),
         "tax-report": troubles.tax_report(),
         "order-export": troubles.order_export(),
@@ -97,21 +106,22 @@ def demo_prds(python: str) -> dict[str, Prd]:
     }
 
 
-def _settings(python: str, pace: float) -> dict[str, Any]:
-    return {
+def _write_settings(paths: Paths, git: Git, python: str, pace: float) -> None:
+    """Those of the demo, and the defaults of all that the person has set otherwise and that steers runs."""
+    wanted = {
         "coordinator.base_branch": "main",
         "coordinator.max_prds": 3,
-        "coordinator.max_retries": 0,
-        "coordinator.auto_merge": False,
         "coordinator.verify": [f"{python} -m unittest -q"],
-        "worker.preset": "",
-        "worker.command": [],
         "worker.agent": "offline",
         "worker.max_attempts": 2,
-        "worktree.root": ".claude-loop/worktrees",
-        "worktree.copy": [],
-        "worktree.setup": [],
-        "worktree.teardown": [],
         # Compiled files go by the second: of two edits within one, Python might run the first.
         "worktree.env": {"PRD_OFFLINE_PACE": str(pace), "PYTHONDONTWRITEBYTECODE": "1"},
     }
+    files_only = {name: os.environ.get(name, "") for name in ("HOME", "XDG_CONFIG_HOME")}
+    present = config.load(paths, git, environ=files_only)
+    plain = {
+        key: as_toml(row.default)
+        for key, row in SETTINGS.items()
+        if row.section in ("coordinator", "worker", "worktree") and present.values[key] != row.default
+    }
+    SettingsDesk(paths, git).put(plain | wanted)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import processes
+from coordinator.jobs import inspect
 from tests.support.repos import make_repo
 from tests.support.waiting import wait_until
 from tests.support.workers import LOOP
@@ -69,8 +70,17 @@ def running(repo: Path, *words: str, env: Mapping[str, str] | None = None) -> It
         process.communicate()
         prd_tui(repo, "kill", "--all")
         prd_tui(repo, "release")
-        for run_dir in (repo / ".git" / "prd-tui" / "runs").glob("*/*"):
-            processes.terminate(run_dir, None, 0.0, kill_now=True)  # should the test have broken the command
+        end_workers(repo)  # should the test have broken the command
+
+
+def end_workers(repo: Path) -> None:
+    """Ends every worker and every gate of a repository that nobody owns any more."""
+    runs = repo / ".git" / "prd-tui" / "runs"
+    for job_dir in {*runs.glob("*/*"), *(start.parent for start in runs.glob("*/*/**/start.json"))}:
+        processes.terminate(job_dir, None, 0.0, kill_now=True)
+        keeper = inspect(job_dir).keeper
+        if keeper is not None and not processes.wait_for_end([keeper], 5.0):
+            processes.send(keeper, signal.SIGKILL)
 
 
 def make_project(tmp_path: Path, *, config: str = CONFIG, files: Mapping[str, str] | None = None) -> Path:

@@ -84,13 +84,12 @@ def _snapshot(*views: PrdView, used: int = 0, holds: tuple[tuple[str, str], ...]
     )
 
 
-def busy() -> Scene:
-    """Everything at once."""
-    running, queued = PrdState.RUNNING, PrdState.QUEUED
-    snapshot = _snapshot(
-        prd("login-flow", running, 2, started_at=NOW - 2460),
-        prd("search-index", running, 5, started_at=NOW - 4320, title="Full text search"),
-        prd("billing-webhooks", running, 3, started_at=NOW - 3480),
+def _at_work() -> list[PrdView]:
+    """What runs, and what needs a person."""
+    return [
+        prd("login-flow", PrdState.RUNNING, 2, started_at=NOW - 2460),
+        prd("search-index", PrdState.RUNNING, 5, started_at=NOW - 4320, title="Full text search"),
+        prd("billing-webhooks", PrdState.RUNNING, 3, started_at=NOW - 3480),
         prd("export-csv", PrdState.VERIFYING, 6, 6, started_at=NOW - 720, reason="the worker exited with 0"),
         prd(
             "audit-log",
@@ -116,19 +115,25 @@ def busy() -> Scene:
         ),
         prd("broken-one", PrdState.INVALID, 0, 0, reason="prd.json:12: userStories is missing — add it"),
         prd("just-dropped", PrdState.ARRIVING, 0, 0, reason="still being copied"),
-        prd("item-images", queued, 0, 6, priority=1.0),
+    ]
+
+
+def _waiting() -> list[PrdView]:
+    """The queue."""
+    return [
+        prd("item-images", PrdState.QUEUED, 0, 6, priority=1.0),
         prd(
             "item-stock",
-            queued,
+            PrdState.QUEUED,
             0,
             9,
             priority=1.0,
             reason="after search-index",
             waiting_for=("search-index",),
         ),
-        prd("order-email", queued, 0, 4, priority=2.0),
-        prd("admin-audit", queued, 0, 7, priority=3.0),
-        prd("reports-weekly", queued, 0, 3, priority=5.0),
+        prd("order-email", PrdState.QUEUED, 0, 4, priority=2.0),
+        prd("admin-audit", PrdState.QUEUED, 0, 7, priority=3.0),
+        prd("reports-weekly", PrdState.QUEUED, 0, 3, priority=5.0),
         prd(
             "order-refunds",
             PrdState.BLOCKED,
@@ -137,6 +142,12 @@ def busy() -> Scene:
             reason="waits for rate-limit, which is failed",
             waiting_for=("rate-limit",),
         ),
+    ]
+
+
+def _over() -> list[PrdView]:
+    """What is done."""
+    return [
         prd("signup-captcha", PrdState.COMPLETED, 6, 6, started_at=NOW - 20000, ended_at=NOW - 14540),
         prd(
             "profile-page",
@@ -156,13 +167,17 @@ def busy() -> Scene:
             ended_at=NOW - 28680,
             reason="merged 06:12",
         ),
-        used=5,
-    )
+    ]
+
+
+def busy() -> Scene:
+    """Everything at once."""
+    snapshot = _snapshot(*_at_work(), *_waiting(), *_over(), used=5)
     engine = FakeEngine(snapshot)
     engine.logs["login-flow"] = LOG.encode()
     engine.logs["search-index"] = LOG.encode()
-    engine.happens("worker 4242 on feature/search-index", "search-index", running)
-    engine.happens("5 of 8 stories pass", "search-index", running)
+    engine.happens("worker 4242 on feature/search-index", "search-index", PrdState.RUNNING)
+    engine.happens("5 of 8 stories pass", "search-index", PrdState.RUNNING)
     engine.happens("US-006 failed 3×: gate `pytest -q` failed with exit 1", "rate-limit", PrdState.FAILED)
     return Scene(engine)
 

@@ -12,6 +12,8 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from app.dashboard import Dashboard
+from app.machine import Load, Machine
+from coordinator.commands import Command
 from tests.support.scenes import Scene
 
 SIZES = ((80, 24), (120, 35), (200, 60))
@@ -24,7 +26,11 @@ def on_screen(
 ) -> Dashboard:
     """Opens the dashboard on a scene, lets it settle, and drives it."""
     app = Dashboard(
-        lambda: scene.engine, now=lambda: scene.now, monotonic=lambda: scene.monotonic, on_quit=on_quit
+        lambda: scene.engine,
+        machine=StillMachine(),
+        now=lambda: scene.now,
+        monotonic=lambda: scene.monotonic,
+        on_quit=on_quit,
     )
 
     async def run() -> None:
@@ -36,6 +42,17 @@ def on_screen(
 
     asyncio.run(run())
     return app
+
+
+class StillMachine(Machine):
+    """Always as busy as this."""
+
+    def __init__(self) -> None:
+        super().__init__("/")
+        self.samples.extend(Load(cpu, 41.0, 84_400_000_000) for cpu in (12.0, 30.0, 55.0, 63.0))
+
+    def sample(self) -> None:
+        """Nothing changes."""
 
 
 async def settle(app: Dashboard, pilot: Pilot[int]) -> None:
@@ -85,3 +102,32 @@ def _rows(app: App[int]) -> list[list[Segment]]:
     update = app.screen._compositor.render_update(full=True, screen_stack=app._background_screens)
     assert isinstance(update, LayoutUpdate)
     return [[part for strip in row for part in strip] for row in update.strips]
+
+
+def after(
+    scene: Scene,
+    *keys: str,
+    size: tuple[int, int] = (120, 35),
+    look: Callable[[Dashboard], None] | None = None,
+) -> str:
+    """What is on the screen once the keys were pressed."""
+    found: list[str] = []
+
+    async def drive(app: Dashboard, pilot: Pilot[int]) -> None:
+        await press(app, pilot, *keys)
+        if look is not None:
+            look(app)
+        found.append(text(app))
+
+    on_screen(scene, drive, size)
+    return found[0]
+
+
+def sent(scene: Scene, *keys: str) -> list[Command]:
+    """The commands that the keys gave."""
+    after(scene, *keys)
+    return scene.engine.commands
+
+
+def chosen(app: Dashboard) -> str:
+    return app.main.prds.key
