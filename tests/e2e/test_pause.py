@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import processes
 from coordinator.commands import Command, PausePrds, ResumePrds
 from coordinator.dropbox import DropBox
-from coordinator.proctable import read_process
+from tests.support import processes as support
 from tests.support.cli import (
     active,
     completed,
@@ -37,10 +36,8 @@ def project(tmp_path: Path, *names: str) -> Path:
 
 
 def stands_still(repo: Path, prd_id: str) -> bool:
-    """Whether every process of the PRD's run, of which there are several, is stopped."""
-    run_dir = Path(active(repo)[prd_id]["run_dir"])
-    found = [read_process(who.pid) for who in processes.members(run_dir)]
-    return len(found) >= 2 and all(process is not None and process.stopped for process in found)
+    """Whether no process of the PRD's run can do anything."""
+    return support.stands_still(Path(active(repo)[prd_id]["run_dir"]))
 
 
 def until_it_ticks(repo: Path, prd_id: str) -> None:
