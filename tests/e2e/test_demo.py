@@ -32,7 +32,9 @@ def places(tmp_path: Path) -> dict[str, str]:
 
 def made(tmp_path: Path) -> Path:
     """The one repository that a demo has left."""
-    (repo,) = (tmp_path / "tmp").glob("prd-tui-demo-*/shop")  # Python tries the folder out with files of its own
+    (repo,) = (tmp_path / "tmp").glob(
+        "prd-tui-demo-*/shop"
+    )  # Python tries the folder out with files of its own
     return repo
 
 
