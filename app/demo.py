@@ -9,7 +9,7 @@ import sys
 
 from app.arguments import parser
 from app.headless import run_headless
-from app.own_command import own_command
+from app.own_command import on_a_terminal, own_command
 from app.status_text import clean
 from coordinator import api, registry_file
 from coordinator.api import Paths, PrdTuiError
@@ -23,7 +23,7 @@ _MISLEADING = ("PYTHONPATH", "PYTHONSAFEPATH")
 
 def demo(*, headless: bool) -> int:
     """Makes the repository, runs it, says where it is. Raises PrdTuiError."""
-    if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not headless and not on_a_terminal():
         raise PrdTuiError("The dashboard needs a terminal: prd-tui demo --headless goes without one.")
     for name in (*api.SETTING_VARIABLES, *_MISLEADING):
         os.environ.pop(name, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -14,7 +15,7 @@ from app.bridge import Bridge
 from app.dashboard import Dashboard
 from app.headless import named, overrides, refuse_inside_worker
 from app.machine import Machine
-from app.own_command import own_command
+from app.own_command import on_a_terminal, own_command
 from app.preferences import Preferences, preferences_file
 from app.screens.first_run import FirstRunScreen, is_open
 from app.status_text import clean
@@ -39,8 +40,10 @@ FAREWELL, STARTING = 10.0, 30.0
 def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: bool = True) -> int:
     """Shows the dashboard until it is left; returns the exit code. Raises PrdTuiError."""
     refuse_inside_worker(paths)
-    if not sys.stdin.isatty() or not sys.stdout.isatty():
+    if not on_a_terminal():
         raise PrdTuiError("The dashboard needs a terminal: prd-tui run does the same work without one.")
+    for name in ("COLUMNS", "LINES"):  # exported by a shell, they would hide that the window changes
+        os.environ.pop(name, None)
     if owner := read_owner_pid(paths):
         raise _owned(owner)
     only = named(arguments.prds, paths)

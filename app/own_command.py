@@ -1,4 +1,4 @@
-"""How this very program is called from the person's shell, for lines that tell what to type."""
+"""How this very program was called from the person's shell."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def own_command() -> str:
     if os.access(program, os.X_OK):
         return shlex.quote(str(program))
     return f"{shlex.quote(sys.executable)} {shlex.quote(str(program))}"
+
+
+def on_a_terminal() -> bool:
+    """Whether a dashboard can be drawn; the toolkit draws on stderr."""
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -43,6 +44,7 @@ class ChoiceScreen(ModalScreen[str]):
         self._body = body
         self._choices = tuple(choices)
         self._again = again
+        self._typed_ahead = False
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as box:
@@ -56,12 +58,22 @@ class ChoiceScreen(ModalScreen[str]):
                     )
 
     def on_mount(self) -> None:
-        self.query(Button).first().focus()
+        first = self.query(Button).first()
+        first.focus()
+        if self._typed_ahead:
+            first.press()
 
-    def on_key(self, event: object) -> None:
-        key = getattr(event, "key", "")
-        if self._again and key == self._again and isinstance(self.focused, Button):
+    def on_key(self, event: events.Key) -> None:
+        self.take(event.key)
+
+    def take(self, key: str) -> None:
+        """A key, which may have been pressed before this screen was there to take any."""
+        if not self._again or key != self._again:
+            return
+        if isinstance(self.focused, Button):
             self.focused.press()
+        else:
+            self._typed_ahead = True
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         event.stop()

@@ -12,7 +12,6 @@ from coordinator import processes
 from coordinator.api import read_owner_pid
 from coordinator.git import discover
 from coordinator.identity import Identity, alive
-from coordinator.jobs import inspect
 from tests.support.cli import (
     LAUNCHER,
     ROOT,
@@ -23,8 +22,9 @@ from tests.support.cli import (
     prd_tui,
     registry,
     running,
+    workers,
 )
-from tests.support.frames import chosen_row, prd_row, straight
+from tests.support.frames import choose, frame, prd_row
 from tests.support.invariant import check_invariant, runs_started
 from tests.support.repos import drop_prd, prd_json
 from tests.support.terminal import PATIENCE, Terminal
@@ -71,15 +71,6 @@ def at_work(tmp_path: Path, argv: Sequence[str] = LAUNCHER) -> Iterator[tuple[Te
         yield terminal, repo
 
 
-def workers(repo: Path) -> dict[str, Identity]:
-    found = {}
-    for prd_id, entry in active(repo).items():
-        start = inspect(Path(entry["run_dir"])).start
-        assert start is not None
-        found[prd_id] = start.worker
-    return found
-
-
 def check_they_go_on(repo: Path, before: dict[str, Identity]) -> None:
     """Nobody owns the repository, the same workers live, and the next run finishes what they do."""
     assert set(before) == set(NAMES)
@@ -108,13 +99,11 @@ def test_cancel_stays_and_leaving_leaves_them_running(tmp_path: Path) -> None:
         before = workers(repo)
         for keys in (("escape",), ("left", "enter")):  # from the first answer leftwards to the last
             terminal.press("q")
-            terminal.wait_for("2 runs are under way.")
-            assert straight(terminal)
+            terminal.wait_for(lambda: "2 runs are under way." in "".join(frame(terminal, "Leave").lines))
             terminal.press(*keys)
             terminal.wait_for(lambda: "under way" not in terminal.text())
-        row = chosen_row(terminal)
-        terminal.press("j", "k", "j")
-        terminal.wait_for(lambda: chosen_row(terminal) != row)
+        choose(terminal, "login")
+        choose(terminal, "search")
         terminal.press("q")
         terminal.wait_for("2 runs are under way.")
         terminal.press("enter")

@@ -10,7 +10,6 @@ import pytest
 
 from coordinator.commands import Command, PausePrds, ResumePrds
 from coordinator.dropbox import DropBox
-from tests.support import processes as support
 from tests.support.cli import (
     active,
     completed,
@@ -19,6 +18,7 @@ from tests.support.cli import (
     prd_tui,
     registry,
     running,
+    stands_still,
     wait_for_status,
 )
 from tests.support.invariant import check_invariant, runs_started
@@ -33,11 +33,6 @@ def project(tmp_path: Path, *names: str) -> Path:
         text = prd_json(gate_file=str(tmp_path / "go"), ticks=str(tmp_path / f"{name}.ticks"))
         drop_prd(repo, name, text)
     return repo
-
-
-def stands_still(repo: Path, prd_id: str) -> bool:
-    """Whether no process of the PRD's run can do anything."""
-    return support.stands_still(Path(active(repo)[prd_id]["run_dir"]))
 
 
 def until_it_ticks(repo: Path, prd_id: str) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import processes
+from coordinator.identity import Identity
 from coordinator.jobs import inspect
+from coordinator.proctable import read_process
 from tests.support.repos import make_repo
 from tests.support.waiting import wait_until
 from tests.support.workers import LOOP
@@ -115,3 +117,20 @@ def wait_for_status(repo: Path, prd_id: str, status: str, timeout: float = 30) -
     """Waits until the registry shows an active PRD in a state; returns its entry."""
     wait_until(lambda: active(repo).get(prd_id, {}).get("status") == status, timeout, f"{prd_id} is {status}")
     return active(repo)[prd_id]
+
+
+def workers(repo: Path) -> dict[str, Identity]:
+    """The worker's process of each active PRD."""
+    found = {}
+    for prd_id, entry in active(repo).items():
+        start = inspect(Path(entry["run_dir"])).start
+        assert start is not None, f"{prd_id} has not been started"
+        found[prd_id] = start.worker
+    return found
+
+
+def stands_still(repo: Path, prd_id: str) -> bool:
+    """Whether every process of the PRD's run, of which there are several, is stopped."""
+    run_dir = Path(active(repo)[prd_id]["run_dir"])
+    found = [read_process(who.pid) for who in processes.members(run_dir)]
+    return len(found) >= 2 and all(process is not None and process.stopped for process in found)

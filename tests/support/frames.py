@@ -29,7 +29,11 @@ class Crooked(AssertionError):
 
 def frames(cells: Cells) -> list[Frame]:
     """Every pane, each with both sides in one column from its top to its bottom. Raises Crooked."""
-    return [_frame(cells, x, y) for y, row in enumerate(cells) for x, char in enumerate(row) if char == "╭"]
+    return [_frame(cells, x, y) for x, y in _corners(cells)]
+
+
+def _corners(cells: Cells) -> list[tuple[int, int]]:
+    return [(x, y) for y, row in enumerate(cells) for x, char in enumerate(row) if char == "╭"]
 
 
 def _frame(cells: Cells, left: int, top: int) -> Frame:
@@ -49,12 +53,14 @@ def _frame(cells: Cells, left: int, top: int) -> Frame:
 
 
 def frame(terminal: Terminal, title: str) -> Frame:
-    """The pane whose title begins so; an empty one while there is none, or while it is being drawn."""
-    try:
-        found = [each for each in frames(terminal.cells()) if each.title.startswith(title)]
-    except Crooked:
-        found = []
-    return found[0] if found else Frame(0, 0, 0, 0, "", ())
+    """The pane whose title begins so; an empty one while there is none, or another lies over its borders."""
+    cells = terminal.cells()
+    for x, y in _corners(cells):
+        with suppress(Crooked):
+            found = _frame(cells, x, y)
+            if found.title.startswith(title):
+                return found
+    return Frame(0, 0, 0, 0, "", ())
 
 
 def straight(terminal: Terminal) -> bool:
@@ -76,6 +82,11 @@ def prd_row(terminal: Terminal, prd_id: str) -> str:
 def chosen_row(terminal: Terminal) -> str:
     """The row under the cursor."""
     return next((line for line in frame(terminal, "PRDs").lines if line.startswith("▌")), "")
+
+
+def bar(row: str) -> int:
+    """Half cells of a row's bar that are full."""
+    return 2 * row.count("━") + row.count("╸")
 
 
 def choose(terminal: Terminal, prd_id: str) -> None:

@@ -74,6 +74,12 @@ class _Screen(pyte.Screen):
         super().draw(data)
 
 
+def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Of a terminal that tells its size when it is asked, and not by what was true in the tests' own."""
+    found = environment({"TERM": "xterm-256color", "COLORTERM": "truecolor"})
+    return {key: value for key, value in found.items() if key not in ("COLUMNS", "LINES")} | dict(extra)
+
+
 class Terminal:
     """`argv` runs in `cwd` on a terminal of `size` (columns, rows); `repo`: whose workers end with it."""
 
@@ -101,7 +107,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _LOGIN, *argv],
             cwd=cwd,
-            env=environment({"TERM": "xterm-256color", "COLORTERM": "truecolor"} | dict(env or {})),
+            env=_environment(env or {}),
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
@@ -136,6 +142,11 @@ class Terminal:
 
     def text(self) -> str:
         return "\n".join(self.screen())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(columns, rows)"""
+        return self._emulator.columns, self._emulator.lines
 
     def row_of(self, text: str) -> str:
         """The first row with `text` in it; empty if there is none."""
