@@ -32,6 +32,8 @@ from coordinator.model import FIRST, PERSON, EngineSnapshot, PrdState
 #: Seconds between two samples of the machine's load, and two movements of the clocks.
 SAMPLE, TICK = 2.0, 1.0
 
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 ReadLog = Callable[[int, int], LogChunk]
 
 
@@ -78,7 +80,7 @@ class Dashboard(App[int]):
         self.theme = wanted if wanted in self.available_themes else DARK
         self.theme_changed_signal.subscribe(self, lambda theme: self._preferences.set("theme", theme.name))
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
         if self._first_run is None:
             self.bridge.start()
@@ -96,8 +98,12 @@ class Dashboard(App[int]):
             self.leave(StopMode.DETACH, 0)
 
     def _signalled(self, number: int) -> None:
-        """Leaves; the workers go on."""
-        self.signalled = self.signalled or number
+        """Leaves; the workers go on. A terminal that closes sends several: further ones mean nothing."""
+        self.signalled = number
+        loop = asyncio.get_running_loop()
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_IGN)
         self.leave(StopMode.DETACH, 128 + number)
 
     @property
