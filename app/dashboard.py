@@ -24,7 +24,7 @@ from app.screens.choice import Choice, ChoiceScreen
 from app.screens.first_run import FirstRunScreen
 from app.screens.main import MainScreen
 from app.text import Severity, notice
-from app.themes import DARK, THEMES
+from app.themes import ANSI_DARK, ANSI_LIGHT, DARK, THEMES
 from coordinator.api import EngineApi, LogChunk
 from coordinator.commands import StopMode
 from coordinator.model import FIRST, PERSON, EngineSnapshot, PrdState
@@ -76,6 +76,7 @@ class Dashboard(App[int]):
     def on_mount(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
+        self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
         wanted = self._preferences.get("theme") or DARK
         self.theme = wanted if wanted in self.available_themes else DARK
         self.theme_changed_signal.subscribe(self, lambda theme: self._preferences.set("theme", theme.name))
