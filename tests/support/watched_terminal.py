@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.support.cli import ROOT, environment
 
@@ -61,13 +62,15 @@ class WatchedTerminal:
 
 
 @contextmanager
-def in_terminal(argv: Sequence[str], *, keep: int = 1 << 27) -> Iterator[WatchedTerminal]:
-    """Python with these arguments; it is ended at the end."""
+def in_terminal(
+    argv: Sequence[str], *, keep: int = 1 << 27, cwd: Path = ROOT, size: tuple[int, int] = (COLUMNS, ROWS)
+) -> Iterator[WatchedTerminal]:
+    """Python with these arguments on a terminal of `size` (columns, rows); it is ended at the end."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *reversed(size), 0, 0))
     process = subprocess.Popen(
         [sys.executable, *argv],
-        cwd=ROOT,
+        cwd=cwd,
         env=environment({"TERM": "xterm-256color", "COLORTERM": "truecolor"}),
         stdin=slave,
         stdout=slave,
