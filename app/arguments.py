@@ -67,25 +67,6 @@ def _first_steps(commands: argparse._SubParsersAction[_Parser]) -> None:
     init.add_argument("--base", metavar="BRANCH", help="the branch that work starts from")
 
 
-def _steering(commands: argparse._SubParsersAction[_Parser]) -> None:
-    for name, text, every in (
-        ("stop", "stop workers; worktrees are kept", "every one, and hold the queue"),
-        ("kill", "the same, at once", "every one, and hold the queue"),
-        ("pause", "halt workers where they are, with all they started", "every one that runs"),
-        ("resume", "let paused workers go on", "every one that is paused"),
-    ):
-        steer = commands.add_parser(name, help=text)
-        steer.add_argument("prds", nargs="*", metavar="PRD")
-        steer.add_argument("--all", action="store_true", help=every)
-
-    retry = commands.add_parser("retry", help="queue ended PRDs again, in their worktrees")
-    retry.add_argument("prds", nargs="+", metavar="PRD")
-    retry.add_argument("--fresh", action="store_true", help="on a new branch; the old one is kept")
-
-    commands.add_parser("hold", help="start nothing new; what runs goes on")
-    commands.add_parser("release", help="let the queue run again")
-
-
 def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="prd-tui",
@@ -134,6 +115,26 @@ def parser() -> argparse.ArgumentParser:
     )
     config.add_argument("words", nargs=argparse.REMAINDER, metavar="get KEY | set KEY VALUE | approve")
     return top
+
+
+def _steering(commands: argparse._SubParsersAction[_Parser]) -> None:
+    """What is said to whoever owns the repository."""
+    for name, text, every in (
+        ("stop", "stop workers; worktrees are kept", "every one, and hold the queue"),
+        ("kill", "the same, at once", "every one, and hold the queue"),
+        ("pause", "halt workers where they are, with all they started", "every one that runs"),
+        ("resume", "let paused workers go on", "every one that is paused"),
+    ):
+        steer = commands.add_parser(name, help=text)
+        steer.add_argument("prds", nargs="*", metavar="PRD")
+        steer.add_argument("--all", action="store_true", help=every)
+
+    retry = commands.add_parser("retry", help="queue ended PRDs again, in their worktrees")
+    retry.add_argument("prds", nargs="+", metavar="PRD")
+    retry.add_argument("--fresh", action="store_true", help="on a new branch; the old one is kept")
+
+    commands.add_parser("hold", help="start nothing new; what runs goes on")
+    commands.add_parser("release", help="let the queue run again")
 
 
 def _engine_options(command: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import shlex
 import sys
 
 from app.arguments import parser
-from app.headless import run_headless
+from app.headless import run_headless, write
 from app.own_command import on_a_terminal, own_command
 from app.status_text import clean
 from coordinator import api, registry_file
@@ -36,7 +36,7 @@ def demo(*, headless: bool) -> int:
 
         return open_dashboard(_as_run(), paths, hold_first=False)
     finally:
-        print(farewell(paths))
+        write(farewell(paths), sys.stdout)
 
 
 def _as_run() -> argparse.Namespace:
@@ -46,13 +46,13 @@ def _as_run() -> argparse.Namespace:
 
 def farewell(paths: Paths) -> str:
     """Where the repository is, how to look into it, and how to remove it."""
-    where = shlex.quote(clean(str(paths.root)))
+    where, folder = (shlex.quote(clean(str(path))) for path in (paths.root, paths.root.parent))
     stop = f"{own_command()} -C {where} stop --all && " if _at_work(paths) else ""
     lines = [
         f"\nThe demo's repository stays in {where} until you remove it.",
         f"  look at the branches   git -C {where} log --all --oneline --graph",
         f"  see what became of it  {own_command()} -C {where} status",
-        f"  remove it              {stop}rm -rf {where}",
+        f"  remove it              {stop}rm -rf {folder}",
     ]
     return "\n".join(lines)
 

@@ -57,9 +57,9 @@ class _Replacements(dict[int, "int | str | None"]):
     """For str.translate: what each character becomes, found out when it is first met."""
 
     def __missing__(self, code: int) -> int | str | None:
-        if len(self) > 10_000:  # text that goes through all of Unicode shall not fill the memory
-            self.clear()
-        self[code] = found = _replacement(code)
+        found = _replacement(code)
+        if len(self) < 10_000:  # text that goes through all of Unicode shall not fill the memory
+            self[code] = found
         return found
 
 
@@ -194,8 +194,8 @@ def log_line(raw: bytes, columns: int = COLUMNS, *, missing: int = 0) -> LogLine
 
     def add(piece: str) -> None:
         nonlocal length
-        piece = _harmless(piece, _REPLACEMENTS_WITH_TABS)
-        if "\t" in piece:
+        if not (piece.isascii() and piece.isprintable()):
+            piece = _harmless(piece, _REPLACEMENTS_WITH_TABS)
             before = " " * (length % TAB)
             piece = (before + piece).expandtabs(TAB)[len(before) :]
         if piece:

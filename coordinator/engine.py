@@ -148,7 +148,7 @@ class Engine:
         who = f" (process {owner.pid})" if owner else ""
         raise OwnedElsewhere(
             f"Another coordinator{who} runs this repository: prd-tui status shows its work, "
-            "prd-tui stop, retry, hold and release steer it."
+            "prd-tui stop, pause, resume, retry, hold and release steer it."
         )
 
     def _wire(self) -> None:

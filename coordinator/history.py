@@ -7,7 +7,7 @@ from collections import deque
 
 from coordinator.api import EventPage, Happened
 from coordinator.commands import Answer, Rejected
-from coordinator.model import PrdState
+from coordinator.model import ACTIVE, PrdState
 from coordinator.recorder import Transition
 from coordinator.state import EDITED, SOURCE_GONE, UNGATED, EngineState
 
@@ -40,7 +40,7 @@ class History:
         for prd_id, record in after.records.items():
             old = before.records.get(prd_id)
             if old is not None and old.state is record.state:
-                if old.progress != record.progress:
+                if old.progress != record.progress and record.state in ACTIVE:
                     done = f"{record.progress.completed} of {record.progress.total} stories pass"
                     self._append(now, prd_id, record.state, done)
                 for mark in sorted((record.marks - old.marks) & _TOLD.keys()):

@@ -88,7 +88,7 @@ def suspend(job_dir: Path, worktree: Path | None, timeout: float = 5.0) -> bool:
     """Stops every process of the job, those forked meanwhile too; False if one still ran after `timeout`."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        running = [process for process in _look(job_dir, worktree) if not _held(process)]
+        running = [process for process in _look(job_dir, worktree) if not held(process)]
         if not running:
             return True
         # Parents first: a stopped parent neither forks nor wonders why its child has stopped.
@@ -111,7 +111,7 @@ def suspended(job_dir: Path) -> bool:
     if start is None or not alive(start.worker):
         return False
     process = read_process(start.worker.pid)
-    return process is not None and process.identity == start.worker and _held(process)
+    return process is not None and process.identity == start.worker and held(process)
 
 
 def send(who: Identity, *numbers: int) -> bool:
@@ -225,7 +225,7 @@ def _name(who: Identity) -> str:
     return process.name.decode(errors="replace") if process else "?"
 
 
-def _held(process: Process) -> bool:
+def held(process: Process) -> bool:
     """Whether it runs no more: stopped, or caught in the kernel with the stop waiting for it.
 
     So hangs a parent that lent its memory (vfork) to a child that was stopped before its exec.
@@ -245,7 +245,7 @@ def _wait_until_stopped(who: Identity, deadline: float) -> None:
     pause = 0.0002
     while time.monotonic() < deadline and alive(who):
         process = read_process(who.pid)
-        if process is None or _held(process):
+        if process is None or held(process):
             return
         time.sleep(pause)
         pause = min(pause * 2, 0.02)

@@ -155,6 +155,7 @@ class Listing(Drawn, can_focus=True):
         return self.strip(shown[place], columns)
 
     def on_resize(self, _event: events.Resize) -> None:
+        self._first = 0  # as far up as the cursor lets it, whatever the height was before
         self._keep_in_view()
         self._lines = []
         self.redraw()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import ClassVar
 
 from rich.filesize import decimal
@@ -263,6 +264,7 @@ class LogView(Widget, can_focus=True):
         ground = self.background_colors[1]
         theme = None if self.app.native_ansi_color else self.app.ansi_theme
 
+        @lru_cache(256)
         def readable(style: Style) -> Style:
             if theme is None or style.color is None:
                 return base + style
@@ -318,6 +320,9 @@ class LogView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         return self._rows[y] if y < len(self._rows) else Strip.blank(self.size.width, self.rich_style)
+
+    def on_show(self) -> None:
+        self.poll()
 
     def on_resize(self) -> None:
         self._painter = None

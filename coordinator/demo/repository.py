@@ -24,6 +24,8 @@ from coordinator.settings_desk import SettingsDesk, as_toml
 from coordinator.settings_schema import SETTINGS
 
 PREFIX = "prd-tui-demo-"
+#: The repository inside it: its name is what the screen shows.
+NAME = "shop"
 
 #: No signing, hooks, line ends or ignored files of the person's own.
 _CONFIG = {
@@ -40,19 +42,19 @@ def make_demo(pace: float) -> Paths:
     `pace`: seconds that the agent takes for a line of its log. Raises PrdTuiError, with nothing left behind.
     """
     try:
-        root = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
     except OSError as error:
         raise PrdTuiError(
             f"No folder for the demo can be made in {tempfile.gettempdir()} ({error.strerror}): "
             "free space there, or set TMPDIR."
         ) from error
     try:
-        return _fill(root, pace)
+        return _fill(folder / NAME, pace)
     except OSError as error:
-        shutil.rmtree(root, ignore_errors=True)
-        raise PrdTuiError(f"The demo cannot be made in {root} ({error.strerror}): set TMPDIR.") from error
+        shutil.rmtree(folder, ignore_errors=True)
+        raise PrdTuiError(f"The demo cannot be made in {folder} ({error.strerror}): set TMPDIR.") from error
     except BaseException:
-        shutil.rmtree(root, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

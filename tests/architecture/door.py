@@ -12,20 +12,10 @@ DOORS = ("app/text.py", "app/drawing.py", "app/widgets/log_paint.py")
 MAKERS = {"content", "title", "paragraphs"}
 
 #: Widgets whose text is their first argument or one of these keywords.
-WIDGETS = {
-    *("Static", "Label", "Button", "Option", "Tab", "TabPane", "Checkbox", "RadioButton", "Switch", "Link"),
-    *(
-        "Collapsible",
-        "Digits",
-        "Markdown",
-        "Placeholder",
-        "Pretty",
-        "Rule",
-        "ToggleButton",
-        "Tooltip",
-        "Input",
-    ),
-}
+WIDGETS = frozenset(
+    {"Static", "Label", "Button", "Option", "Tab", "TabPane", "Checkbox", "RadioButton", "ToggleButton"}
+    | {"Switch", "Link", "Collapsible", "Digits", "Markdown", "Placeholder", "Pretty", "Tooltip", "Input"}
+)
 KEYWORDS = {"content", "label", "title", "tooltip", "prompt", "placeholder", "renderable", "text"}
 ATTRIBUTES = {"border_title", "border_subtitle", "tooltip", "label", "placeholder"}
 #: What holds text that is shown as it is.

@@ -26,12 +26,11 @@ from tests.bench.harness import (
     p50,
     percentile,
     resident,
-    seconds,
     spread,
     versus,
 )
-from tests.bench.terminal import Terminal, in_terminal
 from tests.support.growing_log import GrowingLog
+from tests.support.watched_terminal import WatchedTerminal, in_terminal
 
 LINES_A_SECOND, WRITES_A_SECOND = 5000, 50
 ROUNDS, SECONDS = 3, 5.0
@@ -51,7 +50,7 @@ def log_stream(folder: Path) -> list[Row]:
         for kind in kinds:
             path = folder / f"{kind}-{number}.log"
             path.touch()
-            with in_terminal(["-m", "tests.bench.log_app", kind, str(path)]) as terminal:
+            with in_terminal(["-m", "tests.support.log_app", kind, str(path)], keep=1 << 17) as terminal:
                 terminal.press(b"x", b"<answer 1>", 30)
                 with pouring(path):
                     time.sleep(1)
@@ -62,6 +61,7 @@ def log_stream(folder: Path) -> list[Row]:
     return [
         Row("5,000 lines/s: % of a core", f"no log {none:.1f} %", f"{view:.1f} %", view, 6.0),
         Row("5,000 lines/s: CPU", f"Log {log:.1f} %", f"{view:.1f} %", view / log, 1.0),
+        versus("key → paint meanwhile", "no log", keys["none"], keys["view"], 3.0),
         Row("key → paint meanwhile, p50 in ms", *_both(keys, 50), percentile(pressed, 50) * 1e3, 12),
         Row("key → paint meanwhile, p95 in ms", *_both(keys, 95), percentile(pressed, 95) * 1e3, 25),
     ]
@@ -90,14 +90,14 @@ def pouring(path: Path) -> Iterator[None]:
         thread.join()
 
 
-def _cpu_share(terminal: Terminal) -> float:
+def _cpu_share(terminal: WatchedTerminal) -> float:
     """Percent of a core that the program takes."""
     began, used = time.monotonic(), cpu_seconds(terminal.pid)
     time.sleep(SECONDS)
     return 100 * (cpu_seconds(terminal.pid) - used) / (time.monotonic() - began)
 
 
-def _latencies(terminal: Terminal) -> list[float]:
+def _latencies(terminal: WatchedTerminal) -> list[float]:
     """Keys at moments that have nothing to do with the ticks."""
     found = []
     for number in range(2, KEYS + 2):
@@ -137,7 +137,7 @@ def log_open(folder: Path) -> list[Row]:
 
 @bench
 def log_tick(folder: Path) -> list[Row]:
-    """One tick of the pane alone, without what the toolkit then paints: 1,000 new lines, and none."""
+    """Processor time of one tick of the pane, without what the toolkit then paints."""
     log = GrowingLog(folder / "worker.log")
     busy: list[float] = []
     quiet: list[float] = []
@@ -150,8 +150,8 @@ def log_tick(folder: Path) -> list[Row]:
                 view.scroll_pages(-3)
             for number in range(60):
                 log.lines(number * 1000, 1000, SAMPLE)
-                times.append(seconds(view.poll))
-                quiet.append(seconds(view.poll))
+                times.append(_cpu(view.poll))
+                quiet.append(_cpu(view.poll))
 
     _painted(LogView(), ticks)
     return [
@@ -159,6 +159,12 @@ def log_tick(folder: Path) -> list[Row]:
         Row("the same, reader scrolled up, ms p95", "—", spread(paused), percentile(paused, 95) * 1e3, 2),
         Row("tick with nothing new, ms p95", "—", spread(quiet), percentile(quiet, 95) * 1e3, 1),
     ]
+
+
+def _cpu(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def _painted(widget: W, work: Callable[[W], object]) -> float:

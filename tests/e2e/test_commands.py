@@ -40,7 +40,7 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_help_and_version(tmp_path: Path) -> None:
-    for words in ([], ["--help"], ["help"], ["run", "--help"], ["status", "--help"], ["config", "--help"]):
+    for words in (["--help"], ["help"], ["run", "--help"], ["status", "--help"], ["config", "--help"]):
         shown = prd_tui(tmp_path, *words)
         assert shown.returncode == 0
         assert shown.stdout.startswith("usage: prd-tui")
@@ -114,11 +114,16 @@ def test_a_prd_named_like_a_command_and_words_that_are_prds(tmp_path: Path) -> N
     repo = make_project(tmp_path)
     for name in ("status", "login", "search"):
         drop_prd(repo, name)
-    assert prd_tui(repo, "--", "status").returncode == 0
+    assert prd_tui(repo, "run", "--", "status").returncode == 0
     assert set(completed(repo)) == {"status"}
-    assert prd_tui(repo, "login", "--max-prds", "1").returncode == 0
-    assert prd_tui(repo, "--parallel", "search").returncode == 0
+    assert prd_tui(repo, "--parallel", "login", "search").returncode == 0
     assert set(completed(repo)) == {"status", "login", "search"}
+    drop_prd(repo, "mail")
+    for words in ([], ["--", "mail"], ["mail", "--max-prds", "1"], ["--max-prds", "1"]):
+        refused = prd_tui(repo, *words)
+        assert refused.returncode == 2
+        assert refused.stdout == ""
+        assert refused.stderr.startswith("prd-tui: The dashboard needs a terminal")
 
 
 # -- streams ---------------------------------------------------------------------------------------------

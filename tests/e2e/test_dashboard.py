@@ -56,7 +56,7 @@ def test_the_demo_from_the_first_picture_to_the_last(tmp_path: Path) -> None:
         Path(folder).mkdir()
     with Terminal(tmp_path, [*LAUNCHER, "demo"], env=folders) as terminal:
         terminal.wait_for("slots 3/3")
-        (repo,) = (tmp_path / "tmp").glob("prd-tui-demo-*")
+        (repo,) = (tmp_path / "tmp").glob("prd-tui-demo-*/shop")
         terminal.repo = repo
         dropped_into_the_queue(terminal, repo, tmp_path)
         paused_and_continued(terminal, repo, tmp_path)

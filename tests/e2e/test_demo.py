@@ -32,7 +32,9 @@ def places(tmp_path: Path) -> dict[str, str]:
 
 def made(tmp_path: Path) -> Path:
     """The one repository that a demo has left."""
-    (repo,) = (tmp_path / "tmp").glob("prd-tui-demo-*")  # Python tries the folder out with files of its own
+    (repo,) = (tmp_path / "tmp").glob(
+        "prd-tui-demo-*/shop"
+    )  # Python tries the folder out with files of its own
     return repo
 
 
@@ -165,7 +167,7 @@ def test_ended_in_the_middle_it_says_where_it_was(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         told, _ = process.communicate(timeout=100)
     assert process.returncode == 143
-    assert f"rm -rf {repo}" in told
+    assert f"rm -rf {repo.parent}" in told
     assert processes_in(repo) == []
 
 

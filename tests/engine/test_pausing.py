@@ -17,6 +17,7 @@ from coordinator.model import PrdState, PrdView
 from coordinator.proctable import read_process
 from tests.support.cli import make_project
 from tests.support.engines import engine_on, give, row, said, wait_for_state
+from tests.support.processes import stands_still
 from tests.support.repos import drop_prd, prd_json
 from tests.support.waiting import wait_until
 
@@ -40,13 +41,11 @@ class Tree:
         wait_until(lambda: self.ticks.exists() and self.ticks.stat().st_size > before, what="a tick")
 
     def stands_still(self) -> bool:
-        """Whether no process of the run can do anything."""
-        found = [read_process(who.pid) for who in processes.members(self.run_dir)]
-        return len(found) >= 2 and all(process is None or process.stopped for process in found)
+        return stands_still(self.run_dir)
 
     def goes_on(self) -> bool:
         found = [read_process(who.pid) for who in processes.members(self.run_dir)]
-        return not any(process is not None and process.stopped for process in found)
+        return not any(process is not None and processes.held(process) for process in found)
 
 
 @pytest.fixture

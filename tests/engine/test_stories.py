@@ -64,6 +64,22 @@ def test_a_record_tells_attempts_commits_and_why_one_failed(tmp_path: Path) -> N
         ], "the last story's end is seen however soon the run is filed"
 
 
+def test_the_built_in_loop_is_followed_story_by_story(tmp_path: Path) -> None:
+    repo = make_project(tmp_path, config='[worker]\nagent = "offline"\n[coordinator]\nrefresh = 0.1\n')
+    stories = [
+        {"id": "US-001", "title": "One", "passes": False, "offline": {"write": {"one.txt": "1"}, "fail": 1}},
+        {"id": "US-002", "title": "Two", "passes": False, "offline": {"write": {"two.txt": "2"}}},
+    ]
+    drop_prd(repo, "p", prd_json(userStories=stories))
+    with engine_on(repo, environ={"PRD_OFFLINE_PACE": "0.01"}) as engine:
+        first, second = wait_for_state(engine, "p", PrdState.COMPLETED).stories
+        assert (first.state, first.attempt) == (DONE, 2)
+        assert (second.state, second.attempt) == (DONE, 1)
+        assert len({first.commit, second.commit}) == 2
+        assert min(first.seconds, second.seconds) > 0
+        assert first.started_at < second.started_at
+
+
 def test_the_last_story_is_not_missed_however_seldom_it_is_looked(tmp_path: Path) -> None:
     repo = make_project(tmp_path, config=CONFIG + "[coordinator]\nrefresh = 3600\n")
     drop_prd(repo, "short", prd_json(mode="exit1"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from tests.support.waiting import wait_until
 
 
 @contextlib.contextmanager
-def engine_on(repo: Path, **options: Any) -> Iterator[EngineApi]:
-    """A started engine; nothing of it and of its runs is left afterwards."""
+def engine_on(repo: Path, *, environ: Mapping[str, str] | None = None, **options: Any) -> Iterator[EngineApi]:
+    """A started engine; nothing of it and of its runs is left afterwards. `environ`: more variables."""
     before = dict(os.environ)
     os.environ.clear()
-    os.environ.update(environment())
+    os.environ.update(environment(environ))
     engine = open_engine(discover(repo), **options)
     try:
         engine.start()

@@ -15,6 +15,7 @@ from coordinator import processes
 from coordinator.executor import JobHandle, LocalExecutor
 from coordinator.identity import Identity, alive, identify
 from coordinator.jobs import JobFacts, JobSpec, inspect
+from coordinator.proctable import read_process
 from tests.support.waiting import wait_until
 
 #: Leaves the tree in every way known: own session, reparented, moved, no environment, no descriptors.
@@ -150,3 +151,9 @@ def child(*argv: str, cwd: Path, env: dict[str, str] | None = None) -> Iterator[
     finally:
         process.kill()
         process.wait()
+
+
+def stands_still(job_dir: Path) -> bool:
+    """Whether a job of several processes has none that could do anything."""
+    found = [read_process(who.pid) for who in processes.members(job_dir)]
+    return len(found) > 1 and all(process is None or processes.held(process) for process in found)

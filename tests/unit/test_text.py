@@ -209,7 +209,12 @@ def test_a_log_shows_what_is_left_of_a_progress_bar() -> None:
 
 
 def test_tabs_go_to_the_next_stop() -> None:
-    assert log_line(b"a\tb\x1b[1m\tc\td").text == "a       b       c       d"
+    line = b"a\tb\x1b[1m\tc\td"
+    assert log_line(line).text == "a       b       c       d"
+    log_line("".join(map(chr, range(0x4E00, 0x4E00 + 5000))).encode())
+    log_line("".join(map(chr, range(0xAC00, 0xAC00 + 5000))).encode())
+    log_line("".join(map(chr, range(0x20000, 0x20000 + 4000))).encode())
+    assert log_line(line).text == "a       b       c       d", "after more characters than are remembered"
 
 
 def test_a_long_line_is_cut_and_says_how_much_is_missing() -> None:

@@ -20,12 +20,15 @@ from tests.support.cli import ROOT, environment
 COLUMNS, ROWS = 120, 35
 
 
-class Terminal:
-    def __init__(self, process: subprocess.Popen[bytes], master: int) -> None:
+class WatchedTerminal:
+    """`output`: the last `keep` bytes that the program has written."""
+
+    def __init__(self, process: subprocess.Popen[bytes], master: int, keep: int) -> None:
         self.pid = process.pid
         self._process = process
         self._master = master
-        self._output = b""
+        self._keep = keep
+        self.output = b""
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -37,7 +40,7 @@ class Terminal:
             except OSError:  # the other end is closed
                 return
             with self._changed:
-                self._output = (self._output + data)[-(1 << 17) :]
+                self.output = (self.output + data)[-self._keep :]
                 self._changed.notify_all()
 
     def press(self, key: bytes, answer: bytes, timeout: float = 10) -> float:
@@ -49,7 +52,7 @@ class Terminal:
 
     def wait_for(self, wanted: bytes, timeout: float = 30) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: wanted in self._output, timeout), f"{wanted!r} never came"
+            assert self._changed.wait_for(lambda: wanted in self.output, timeout), f"{wanted!r} never came"
 
     def close(self) -> None:
         self._process.kill()
@@ -59,9 +62,12 @@ class Terminal:
 
 
 @contextmanager
-def in_terminal(argv: Sequence[str], cwd: Path = ROOT) -> Iterator[Terminal]:
+def in_terminal(
+    argv: Sequence[str], *, keep: int = 1 << 27, cwd: Path = ROOT, size: tuple[int, int] = (COLUMNS, ROWS)
+) -> Iterator[WatchedTerminal]:
+    """Python with these arguments on a terminal of `size` (columns, rows); it is ended at the end."""
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *reversed(size), 0, 0))
     process = subprocess.Popen(
         [sys.executable, *argv],
         cwd=cwd,
@@ -72,7 +78,7 @@ def in_terminal(argv: Sequence[str], cwd: Path = ROOT) -> Iterator[Terminal]:
         start_new_session=True,
     )
     os.close(slave)
-    terminal = Terminal(process, master)
+    terminal = WatchedTerminal(process, master, keep)
     try:
         yield terminal
     finally:

@@ -1,6 +1,7 @@
-"""`python -m tests.bench.log_app KIND FILE`: an app that shows a growing log, to be measured from outside.
+"""`python -m tests.support.log_app KIND FILE`: an app that shows a growing log, to be looked at from outside.
 
-KIND: `view` is our pane, `log` the toolkit's `Log`, `none` shows nothing of it. Any key is answered on the screen.
+KIND: `view` is our pane, `log` the toolkit's `Log`, `none` shows nothing of it. Any key is answered on the screen,
+and our pane is moved by `g`, `w` and `space`.
 """
 
 from __future__ import annotations
@@ -51,6 +52,15 @@ class LogApp(App[None]):
                 self.query_one(Log).write_lines(whole.decode("utf-8", "replace").splitlines())
 
     def on_key(self, event: events.Key) -> None:
+        if self._kind == "view":
+            view = self.query_one(LogView)
+            match event.key:
+                case "g":
+                    view.to_start()
+                case "w":
+                    view.toggle_wrap()
+                case "space":
+                    view.scroll_pages(1)
         self._answers += 1
         self.query_one("#answer", Static).update(f"<answer {self._answers}>")
 
