@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,19 +63,15 @@ def test_the_demo_from_the_first_picture_to_the_last(tmp_path: Path) -> None:
         paused_and_continued(terminal, repo, tmp_path)
         stopped_and_retried(terminal, tmp_path)
         read_in_its_log(terminal)
-        before = workers(repo)
+        before = workers(repo)["guide"]
         terminal.write("qq")  # the second one comes before the question is on the screen
         assert terminal.wait_exit() == 0
         terminal.check_restored()
         told = terminal.afterwards
-        for word in (
-            "3 workers go on without a screen: ",
-            "guide",
-            f"-C {repo} stop --all",
-            f"rm -rf {repo}",
-        ):
-            assert word in told
-        assert workers(repo) == before
+        assert re.search(r"^\d workers? goe?s? on without a screen: .*\bguide\b", told, re.MULTILINE)
+        assert f"-C {repo} stop --all" in told
+        assert f"rm -rf {repo.parent}" in told
+        assert workers(repo)["guide"] == before
         until_it_ticks(tmp_path)
         with dashboard(repo, env=folders) as again:
             come_back(again, repo, tmp_path)
@@ -83,7 +80,7 @@ def test_the_demo_from_the_first_picture_to_the_last(tmp_path: Path) -> None:
 def dropped_into_the_queue(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
     """Of the highest priority it is next; a slot that becomes free is its own."""
     drop_prd(repo, "guide", guide(tmp_path))
-    terminal.wait_for(lambda: "next" in prd_row(terminal, "guide"))
+    terminal.wait_for(lambda: "0/2" in prd_row(terminal, "guide"))
     empty = bar(prd_row(terminal, "guide"))
     stop(terminal, "search-index")
     terminal.wait_for(lambda: "▶" in prd_row(terminal, "guide"))
@@ -100,8 +97,8 @@ def paused_and_continued(terminal: Terminal, repo: Path, tmp_path: Path) -> None
     assert "‖" in prd_row(terminal, "guide")
     assert pauses(repo, "guide")
     ticks = (tmp_path / "ticks").stat().st_size
-    others = log_size(repo, "cart-totals")
-    wait_until(lambda: log_size(repo, "cart-totals") > others, 60, "the others go on")
+    others = size_of_logs(repo)
+    wait_until(lambda: size_of_logs(repo) > others, 60, "the others go on")
     assert (tmp_path / "ticks").stat().st_size == ticks
     assert pauses(repo, "guide")
     terminal.press("p")
@@ -144,8 +141,9 @@ def come_back(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
     terminal.check_restored()
 
 
-def log_size(repo: Path, prd_id: str) -> int:
-    return (repo / ".claude-loop" / "coordinator" / "logs" / f"{prd_id}_worker.log").stat().st_size
+def size_of_logs(repo: Path) -> int:
+    logs = (repo / ".claude-loop" / "coordinator" / "logs").glob("*_worker.log")
+    return sum(log.stat().st_size for log in logs)
 
 
 def test_the_first_time_in_ones_own_repository(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,13 +13,14 @@ Cells = list[list[str]]
 
 @dataclass(frozen=True)
 class Frame:
-    """A box of round corners at these cells; `lines` are its rows between its borders."""
+    """A box of round corners at these cells; `title` and `foot` stand in its borders, `lines` between them."""
 
     left: int
     top: int
     right: int
     bottom: int
     title: str
+    foot: str
     lines: tuple[str, ...]
 
 
@@ -50,7 +50,8 @@ def _frame(cells: Cells, left: int, top: int) -> Frame:
     if bottom == len(cells) or (cells[bottom][left], cells[bottom][right]) != ("╰", "╯"):
         raise Crooked(f"the frame of row {top}, column {left} is open at row {bottom}")
     lines = tuple("".join(cells[y][left + 1 : right]) for y in range(top + 1, bottom))
-    return Frame(left, top, right, bottom, "".join(row[left + 1 : right]).strip("─ "), lines)
+    title, foot = ("".join(cells[y][left + 1 : right]).strip("─ ") for y in (top, bottom))
+    return Frame(left, top, right, bottom, title, foot, lines)
 
 
 def frame(terminal: Terminal, title: str) -> Frame:
@@ -61,7 +62,7 @@ def frame(terminal: Terminal, title: str) -> Frame:
             found = _frame(cells, x, y)
             if found.title.startswith(title):
                 return found
-    return Frame(0, 0, 0, 0, "", ())
+    return Frame(0, 0, 0, 0, "", "", ())
 
 
 def panes(terminal: Terminal) -> list[Frame]:
@@ -80,12 +81,15 @@ def fills(terminal: Terminal) -> bool:
 
 
 def focused(terminal: Terminal) -> str:
-    """The title of the pane whose border has a colour of its own; empty while there is none."""
-    titles = defaultdict(list)
-    for pane in panes(terminal):
-        titles[terminal.colour(pane.left, pane.top)].append(pane.title)
-    alone = [found[0] for found in titles.values() if len(found) == 1]
-    return alone[0] if len(alone) == 1 else ""
+    """The title of the pane with the bright border; empty while they are all alike."""
+    found = panes(terminal)
+    light = [_brightness(terminal.colour(pane.left, pane.top)) for pane in found]
+    return found[light.index(max(light))].title if len(set(light)) > 1 else ""
+
+
+def _brightness(colour: str) -> int:
+    """Of six hexadecimal digits."""
+    return sum(bytes.fromhex(colour)) if len(colour) == 6 else 0
 
 
 # -- the list of PRDs ------------------------------------------------------------------------------------

@@ -99,6 +99,7 @@ class Terminal:
         self._lock = threading.Lock()  # of all that was written to the terminal
         self._raw = bytearray()
         self._fed = 0
+        self._cells: list[list[str]] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._unfinished = ""
         self._emulator = _Screen(*size)
@@ -133,9 +134,12 @@ class Terminal:
 
     def cells(self) -> list[list[str]]:
         """The screen by rows; a wide character is in the first of its cells and leaves "" in the second."""
-        self._feed()
-        screen = self._emulator
-        return [[screen.buffer[y][x].data for x in range(screen.columns)] for y in range(screen.lines)]
+        if self._feed() or not self._cells:
+            screen = self._emulator
+            self._cells = [
+                [screen.buffer[y][x].data for x in range(screen.columns)] for y in range(screen.lines)
+            ]
+        return self._cells
 
     def screen(self) -> list[str]:
         return ["".join(row).rstrip() for row in self.cells()]
@@ -200,6 +204,7 @@ class Terminal:
         """As the window of a terminal: the kernel tells the command."""
         with self._lock:
             self._emulator.resize(rows, columns)
+            self._cells = []
         self._tell_size(columns, rows)
 
     def _tell_size(self, columns: int, rows: int) -> None:
@@ -266,14 +271,18 @@ class Terminal:
 
         wait_until(read)
 
-    def _feed(self) -> None:
+    def _feed(self) -> bool:
+        """Draws what came since the last time; says whether that was anything."""
         with self._lock:
+            if self._fed == len(self._raw):
+                return False
             text = self._unfinished + self._decoder.decode(bytes(self._raw[self._fed :]))
             self._fed = len(self._raw)
             unfinished = _UNFINISHED.search(text)
             cut = unfinished.start() if unfinished else len(text)
             self._unfinished = text[cut:]
             self._stream.feed(_LATER.sub("", text[:cut]))
+            return True
 
     def _stop_reading(self) -> None:
         if self._reader.is_alive():
