@@ -10,6 +10,7 @@ from functools import partial
 from importlib.resources import files
 
 from rich.console import RenderableType
+from textual import events
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
@@ -226,6 +227,11 @@ class Dashboard(App[int]):
             self.push_screen(
                 ChoiceScreen("Leave prd-tui?", _consequence(len(running)), _LEAVE, again="q"), self._left
             )
+
+    def on_key(self, event: events.Key) -> None:
+        """Every key comes by here, also one that was on its way to what a question has covered meanwhile."""
+        if isinstance(self.screen, ChoiceScreen):
+            self.screen.take(event.key)
 
     def _left(self, choice: str | None) -> None:
         modes = {

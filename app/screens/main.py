@@ -273,12 +273,7 @@ class MainScreen(Screen[None]):
     # -- what the keys do -------------------------------------------------------------------------------
 
     def action_act(self, action_id: str) -> None:
-        """A key. One that was on its way here when a question opened must not act behind it."""
-        action, top = BY_ID[action_id], self.app.screen
-        if top is self:
-            self.perform(action)
-        elif isinstance(top, ChoiceScreen):
-            top.take(action.shown)
+        self.perform(BY_ID[action_id])
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
         self.perform(BY_ID[event.action_id])

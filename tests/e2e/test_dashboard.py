@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from coordinator.api import read_owner_pid
 from coordinator.git import discover
 from tests.support.cli import LAUNCHER, completed, make_project, prd_tui, stands_still, workers
-from tests.support.frames import bar, choose, chosen_row, frame, frames, prd_row, straight
+from tests.support.frames import bar, choose, chosen_row, fills, focused, frame, prd_row
 from tests.support.invariant import runs_started
 from tests.support.repos import drop_prd, make_repo
 from tests.support.terminal import Terminal, dashboard
@@ -88,7 +89,7 @@ def dropped_into_the_queue(terminal: Terminal, repo: Path, tmp_path: Path) -> No
     terminal.wait_for(lambda: "▶" in prd_row(terminal, "guide"))
     terminal.wait_for(lambda: "1/2" in prd_row(terminal, "guide"))
     assert bar(prd_row(terminal, "guide")) > empty == 0
-    assert straight(terminal)
+    assert fills(terminal)
 
 
 def paused_and_continued(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def come_back(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
     until_it_ticks(tmp_path)
     assert workers(repo)["guide"] == running
     (tmp_path / "go").touch()
-    terminal.wait_for(lambda: "verified" in prd_row(terminal, "guide"))
+    terminal.wait_for(lambda: "✓" in prd_row(terminal, "guide"))
     assert runs_started(repo, "guide") == starts == 2, "one run, stopped, and the one of the retry"
     assert "guide" in completed(repo)
     terminal.press("q")
@@ -159,9 +160,9 @@ def test_the_first_time_in_ones_own_repository(tmp_path: Path) -> None:
         terminal.press("enter")
         terminal.wait_for("2 PRDs are ready")
         assert runs_started(repo, "login") == 0
-        assert straight(terminal)
+        assert fills(terminal)
         terminal.press("P")
-        terminal.wait_for(lambda: all("verified" in prd_row(terminal, name) for name in ("login", "search")))
+        terminal.wait_for(lambda: all("✓" in prd_row(terminal, name) for name in ("login", "search")))
         terminal.press("q")
         assert terminal.wait_exit() == 0, "nothing runs: there is nothing to ask"
         terminal.check_restored()
@@ -200,13 +201,6 @@ def resized(terminal: Terminal) -> None:
             terminal.wait_for(lambda: fills(terminal) and prd_row(terminal, "search"))
 
 
-def fills(terminal: Terminal) -> bool:
-    """Whether the panes are whole, and reach to the edges of the screen."""
-    panes = frames(terminal.cells()) if straight(terminal) else []
-    corner = (max(pane.right for pane in panes) + 1, max(pane.bottom for pane in panes) + 2) if panes else ()
-    return corner == terminal.size
-
-
 def overlaid(terminal: Terminal) -> None:
     """What lies over the screen comes and goes, and the keys are the screen's again."""
     choose(terminal, "search")
@@ -219,8 +213,15 @@ def overlaid(terminal: Terminal) -> None:
         terminal.wait_for(shown)
         terminal.press("escape")
         terminal.wait_for(lambda: fills(terminal))
-    terminal.press(*["tab"] * 4, "k")  # through every pane, and back to the list
+    for pane in ("search", "Log", "Queue", "PRDs"):
+        terminal.press("tab")
+        terminal.wait_for(focus_is_on(terminal, pane))
+    terminal.press("k")
     terminal.wait_for(lambda: "login" in chosen_row(terminal))
+
+
+def focus_is_on(terminal: Terminal, pane: str) -> Callable[[], bool]:
+    return lambda: focused(terminal).startswith(pane)
 
 
 def check_one_sentence(terminal: Terminal) -> None:
