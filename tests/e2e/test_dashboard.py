@@ -10,7 +10,7 @@ import pytest
 
 from coordinator.api import read_owner_pid
 from coordinator.git import discover
-from tests.support.cli import LAUNCHER, completed, make_project, prd_tui, stands_still, workers
+from tests.support.cli import LAUNCHER, completed, make_project, pauses, prd_tui, workers
 from tests.support.frames import bar, choose, chosen_row, fills, focused, frame, prd_row
 from tests.support.invariant import runs_started
 from tests.support.repos import drop_prd, make_repo
@@ -98,12 +98,12 @@ def paused_and_continued(terminal: Terminal, repo: Path, tmp_path: Path) -> None
     terminal.press("p")
     terminal.wait_for(lambda: "paused by you" in prd_row(terminal, "guide"))
     assert "‖" in prd_row(terminal, "guide")
-    assert stands_still(repo, "guide")
+    assert pauses(repo, "guide")
     ticks = (tmp_path / "ticks").stat().st_size
     others = log_size(repo, "cart-totals")
     wait_until(lambda: log_size(repo, "cart-totals") > others, 60, "the others go on")
     assert (tmp_path / "ticks").stat().st_size == ticks
-    assert stands_still(repo, "guide")
+    assert pauses(repo, "guide")
     terminal.press("p")
     terminal.wait_for(lambda: "▶" in prd_row(terminal, "guide"))
     until_it_ticks(tmp_path)
@@ -122,7 +122,8 @@ def read_in_its_log(terminal: Terminal) -> None:
     terminal.press("l")
     terminal.wait_for(lambda: any("Now for the pictures." in line for line in frame(terminal, "guide").lines))
     assert "following" in frame(terminal, "guide").title
-    terminal.press("escape")
+    terminal.press("escape")  # and wait: what follows it at once would be a key with alt
+    terminal.wait_for(focus_is_on(terminal, "PRDs"))
 
 
 def come_back(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
