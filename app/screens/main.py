@@ -14,8 +14,8 @@ from textual.widgets import Input, Static
 
 from app import rows
 from app.actions import ACTIONS, BY_ID, Action, Where
-from app.drawing import Span, title
-from app.estimate import estimate
+from app.drawing import Span, entitle, title
+from app.estimate import Estimates, estimate
 from app.format import size
 from app.screens.choice import Choice, ChoiceScreen
 from app.text import Severity
@@ -112,7 +112,7 @@ class MainScreen(Screen[None]):
         self.prds.show(snapshot, estimates, now, self.dashboard.empty_hint(snapshot))
         self.query_one("#queue", QueueList).show(snapshot, estimates)
         self.show_chosen()
-        self.show_gauges()
+        self.show_gauges(estimates)
         self._show_small()
 
     def tick(self) -> None:
@@ -122,8 +122,8 @@ class MainScreen(Screen[None]):
         self.stories.tick(now)
         self.show_gauges()
 
-    def show_gauges(self) -> None:
-        estimates = estimate(self._snapshot, self.dashboard.now())
+    def show_gauges(self, estimates: Estimates | None = None) -> None:
+        estimates = estimates or estimate(self._snapshot, self.dashboard.now())
         loads = tuple(self.dashboard.machine.samples)
         readings = Readings(self._snapshot, self.dashboard.mood(self._snapshot), estimates, loads)
         self.query_one("#gauges", Gauges).show(readings)
@@ -153,12 +153,12 @@ class MainScreen(Screen[None]):
         name = Span(view.prd_id if view else "no PRD", "bright" if view else "soft")
         log = self.log_view
         word = Span(log.title_word, "ready" if log.following else "wait")
-        log.border_subtitle = title([Span(size(log.log_size), "faint")]) if log.log_size else None
-        self.stories.border_title = title([name, Span("  "), *self._tab_names()])
-        self.stories.border_subtitle = title([Span(view.branch, "faint")]) if view and view.branch else None
+        branch = [Span(view.branch, "faint")] if view and view.branch else []
+        entitle(self.stories, [name, Span("  "), *self._tab_names()], branch)
         alone = self._tab == "log" and not self.has_class("-wide")
         head = [name, Span("  "), *self._tab_names()] if alone else [Span("Log", "bright")]
-        log.border_title = title([*head, Span("  "), word] if view else head)
+        extent = [Span(size(log.log_size), "faint")] if log.log_size else []
+        entitle(log, [*head, Span("  "), word] if view else head, extent)
 
     def _tab_names(self) -> list[Span]:
         spans: list[Span] = []
@@ -184,8 +184,12 @@ class MainScreen(Screen[None]):
         self.prds.numbered = self.has_class("-narrow")
         self.prds.redraw()
         self.show_titles()
+        self._show_small()
 
     def _show_small(self) -> None:
+        """What stands there instead of all panes; not while it is hidden, for it has the screen laid out anew."""
+        if not (self.has_class("-tiny") or self.has_class("-low")):
+            return
         spans = [
             Span(f"prd-tui needs {SMALLEST[0]}×{SMALLEST[1]}  ", "soft"),
             *rows.counts(self._snapshot.prds),
