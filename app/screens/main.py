@@ -89,6 +89,7 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         self._show_tab()
         self.show_place()
+        self.show_gauges()
 
     @property
     def _wide(self) -> bool:
