@@ -52,7 +52,7 @@ class Cell(NamedTuple):
 
 
 def clean(spans: Iterable[Span]) -> tuple[Span, ...]:
-    return tuple(Span(plain(text), tone) for text, tone in spans)
+    return tuple([Span(plain(text), tone) for text, tone in spans])
 
 
 def cut(spans: Sequence[Span], columns: int) -> tuple[Span, ...]:
@@ -75,18 +75,35 @@ def cut(spans: Sequence[Span], columns: int) -> tuple[Span, ...]:
     return tuple(kept)
 
 
-def row(cells: Iterable[Cell]) -> tuple[Span, ...]:
-    """Cells side by side."""
-    line: list[Span] = []
+class Row(tuple[Span, ...]):
+    """What `row` made: clean, `columns` wide, and drawn as it is."""
+
+    columns: int
+
+
+def row(cells: Iterable[Cell]) -> Row:
+    """Cells side by side. Neighbours of one tone become one span: every span costs when it is painted."""
+    spans: list[Span] = []
+    total, so_far, before = 0, "", ""
     for outside, columns, right in cells:
-        spans = clean(outside)
-        used = sum(width(span.text) for span in spans)
-        if right and used < columns:
-            line.append(Span(" " * (columns - used)))
-            line.extend(spans)
-        else:
-            line.extend(cut(spans, columns))
-    return tuple(line)
+        total += columns
+        parts = clean(outside)
+        left = columns - sum([width(text) for text, _tone in parts])
+        if left < 0:
+            parts = cut(parts, columns)
+        elif left:
+            blank = Span(" " * left)
+            parts = (blank, *parts) if right else (*parts, blank)
+        for text, tone in parts:
+            if tone == before:
+                so_far += text
+            elif text:
+                spans.append(Span(so_far, before))
+                so_far, before = text, tone
+    spans.append(Span(so_far, before))
+    line = Row(spans[1:])
+    line.columns = total
+    return line
 
 
 def _css() -> str:
@@ -112,10 +129,9 @@ class Drawn(Widget):
 
     def strip(self, spans: Sequence[Span], columns: int, ground: str = "ground") -> Strip:
         """A finished line of exactly `columns` cells."""
-        segments = [
-            Segment(text, self.paint(tone, ground)) for text, tone in cut(clean(spans), columns) if text
-        ]
-        return Strip(segments, columns)
+        if not isinstance(spans, Row) or spans.columns != columns:
+            spans = cut(clean(spans), columns)
+        return Strip([Segment(text, self.paint(tone, ground)) for text, tone in spans if text], columns)
 
     def paint(self, tone: str, ground: str = "ground") -> Style:
         """The style of a tone on a ground, in the theme of the moment."""
@@ -139,3 +155,12 @@ def paragraphs(text: str) -> Content:
 def title(spans: Iterable[Span]) -> Content:
     """Spans as the title of a border."""
     return Content.assemble(*((text, " ".join(_TONES[tone]).strip()) for text, tone in clean(spans)))
+
+
+def entitle(widget: Widget, above: Sequence[Span], below: Sequence[Span] = ()) -> None:
+    """Puts words into a widget's border where they are others than before: they have all of it drawn anew."""
+    words, more = title(above), title(below) if below else None
+    if widget.border_title != words.markup:
+        widget.border_title = words
+    if widget.border_subtitle != (more.markup if more else None):
+        widget.border_subtitle = more

@@ -26,11 +26,12 @@ class Estimates:
 
 def estimate(snapshot: EngineSnapshot, now: float) -> Estimates:
     """`now`: seconds since the epoch."""
-    every = [seconds for view in snapshot.prds for seconds in _durations(view)]
+    known = {view.prd_id: _durations(view) for view in snapshot.prds}
+    every = [seconds for own in known.values() for seconds in own]
     common = fmean(every) if len(every) >= SAMPLES else None
     ends: dict[str, float] = {}
     for view in snapshot.prds:
-        if view.state in _AT_WORK and (left := _left(view, common, now)) is not None:
+        if view.state in _AT_WORK and (left := _left(view, known[view.prd_id], common, now)) is not None:
             ends[view.prd_id] = left
     starts, last = _starts(snapshot, ends, common)
     return Estimates(ends, starts, last)
@@ -40,9 +41,8 @@ def _durations(view: PrdView) -> list[float]:
     return [story.seconds for story in view.stories if story.state is StoryState.DONE and story.seconds > 0]
 
 
-def _left(view: PrdView, common: float | None, now: float) -> float | None:
-    """How long the PRD still takes: by its own stories where there are enough of them."""
-    own = _durations(view)
+def _left(view: PrdView, own: list[float], common: float | None, now: float) -> float | None:
+    """How long the PRD still takes: by its `own` finished stories where there are enough of them."""
     each = fmean(own) if len(own) >= SAMPLES else common
     if each is None:
         return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-from app.drawing import Cell, Span, row
+from app.drawing import Cell, Row, Span, row
 from app.estimate import Estimates
 from app.format import bar, short
 from app.status_text import STATES
@@ -80,7 +81,8 @@ def counts(views: Iterable[PrdView]) -> list[Span]:
 # -- one row ---------------------------------------------------------------------------------------------
 
 
-def columns(width: int) -> dict[str, int]:
+@lru_cache(16)
+def columns(width: int) -> Mapping[str, int]:
     """Cells of each column in a list `width` wide. They depend on nothing else, so that no row jitters."""
     name = min(30, max(10, width * 27 // 100))
     fixed = {"mark": 1, "glyph": 3, "name": name, "bar": 10 if width >= 60 else 6, "done": 6, "time": 6}
@@ -89,7 +91,8 @@ def columns(width: int) -> dict[str, int]:
     return fixed
 
 
-def header(width: int) -> tuple[Span, ...]:
+@lru_cache(16)
+def header(width: int) -> Row:
     """The names of the columns."""
     sizes = columns(width)
     titles = {"name": "PRD", "bar": "PROGRESS", "done": "DONE", "time": "TIME", "eta": "ETA", "now": "NOW"}
@@ -103,10 +106,16 @@ def header(width: int) -> tuple[Span, ...]:
     return row([*cells, Cell((), 2), cell("now")])
 
 
+def times(view: PrdView, now: float, estimates: Estimates) -> tuple[str, str]:
+    """(how long it has run, how long it still will), the only things of a row that change by themselves."""
+    end = estimates.ends.get(view.prd_id) if view.state is PrdState.RUNNING else None
+    return elapsed_text(view, now), clock(end) if end is not None else ""
+
+
 def line(
-    view: PrdView, width: int, now: float, estimates: Estimates, *, chosen: bool, numbered: bool = False
-) -> tuple[Span, ...]:
-    """One PRD as a line `width` cells wide. `numbered`: a queued one tells its place."""
+    view: PrdView, width: int, spent_and_left: tuple[str, str], *, chosen: bool, numbered: bool = False
+) -> Row:
+    """One PRD as a line `width` cells wide. `spent_and_left`: its times; `numbered`: a queued one tells its place."""
     sizes = columns(width)
     glyph, _word, tone = look(view.state)
     if numbered and view.state is PrdState.QUEUED:
@@ -127,10 +136,10 @@ def line(
     cells.append(Cell((Span(full, tone), Span(rest, "track")), sizes["bar"]))
     figures = quiet if quiet == "soft" else "text"
     cells.append(Cell((Span(f"{done}/{total}" if total else "", figures),), sizes["done"], right=True))
-    cells.append(Cell((Span(elapsed_text(view, now), "soft"),), sizes["time"], right=True))
+    spent, left = spent_and_left
+    cells.append(Cell((Span(spent, "soft"),), sizes["time"], right=True))
     if "eta" in sizes:
-        end = estimates.ends.get(view.prd_id) if view.state is PrdState.RUNNING else None
-        cells.append(Cell((Span(clock(end) if end is not None else ""),), sizes["eta"], right=True))
+        cells.append(Cell((Span(left),), sizes["eta"], right=True))
     return row([*cells, Cell((), 2), Cell((Span(text, text_tone),), sizes["now"])])
 
 

@@ -15,8 +15,8 @@ from textual.widgets import Input, Static
 
 from app import rows
 from app.actions import ACTIONS, BY_ID, Action, Where
-from app.drawing import Span, title
-from app.estimate import estimate
+from app.drawing import Span, entitle, title
+from app.estimate import Estimates, estimate
 from app.format import size
 from app.screens.choice import Choice, ChoiceScreen
 from app.text import Severity
@@ -70,7 +70,7 @@ class MainScreen(Screen[None]):
         self._snapshot = EngineSnapshot()
         self._tab = "stories"
         self._searched = ""
-        self._columns = 0
+        self._columns = self._row_count = 0
 
     def compose(self) -> ComposeResult:
         yield Gauges(id="gauges")
@@ -89,6 +89,7 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         self._show_tab()
         self.show_place()
+        self.show_gauges()
 
     @property
     def _wide(self) -> bool:
@@ -120,7 +121,7 @@ class MainScreen(Screen[None]):
         self.prds.show(snapshot, estimates, now, self.dashboard.empty_hint(snapshot))
         self.query_one("#queue", QueueList).show(snapshot, estimates)
         self.show_chosen()
-        self.show_gauges()
+        self.show_gauges(estimates)
         self._show_small()
 
     def tick(self) -> None:
@@ -130,8 +131,8 @@ class MainScreen(Screen[None]):
         self.stories.tick(now)
         self.show_gauges()
 
-    def show_gauges(self) -> None:
-        estimates = estimate(self._snapshot, self.dashboard.now())
+    def show_gauges(self, estimates: Estimates | None = None) -> None:
+        estimates = estimates or estimate(self._snapshot, self.dashboard.now())
         loads = tuple(self.dashboard.machine.samples)
         readings = Readings(self._snapshot, self.dashboard.mood(self._snapshot), estimates, loads)
         self.query_one("#gauges", Gauges).show(readings)
@@ -161,12 +162,12 @@ class MainScreen(Screen[None]):
         name = Span(view.prd_id if view else "no PRD", "bright" if view else "soft")
         log = self.log_view
         word = Span(log.title_word, "ready" if log.following else "wait")
-        log.border_subtitle = title([Span(size(log.log_size), "faint")]) if log.log_size else None
-        self.stories.border_title = title([name, Span("  "), *self._tab_names()])
-        self.stories.border_subtitle = title([Span(view.branch, "faint")]) if view and view.branch else None
+        branch = [Span(view.branch, "faint")] if view and view.branch else []
+        entitle(self.stories, [name, Span("  "), *self._tab_names()], branch)
         alone = self._tab == "log" and not self._wide
         head = [name, Span("  "), *self._tab_names()] if alone else [Span("Log", "bright")]
-        log.border_title = title([*head, Span("  "), word] if view else head)
+        extent = [Span(size(log.log_size), "faint")] if log.log_size else []
+        entitle(log, [*head, Span("  "), word] if view else head, extent)
 
     def _tab_names(self) -> list[Span]:
         spans: list[Span] = []
@@ -191,8 +192,12 @@ class MainScreen(Screen[None]):
         self.prds.numbered = self._columns < MEDIUM
         self.prds.redraw()
         self.show_titles()
+        self._show_small()
 
     def _show_small(self) -> None:
+        """What stands there instead of all panes; not while it is hidden, for it has the screen laid out anew."""
+        if self._columns >= SMALLEST[0] and self._row_count >= SMALLEST[1]:
+            return
         spans = [
             Span(f"prd-tui needs {SMALLEST[0]}×{SMALLEST[1]}  ", "soft"),
             *rows.counts(self._snapshot.prds),
@@ -259,7 +264,7 @@ class MainScreen(Screen[None]):
         self.show_keys()
 
     def on_resize(self, event: events.Resize) -> None:
-        self._columns = event.size.width
+        self._columns, self._row_count = event.size
         self.show_place()
 
     def on_listing_moved(self, event: Listing.Moved) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from app import rows
-from app.drawing import Span, title
+from app.drawing import Span, entitle
 from app.estimate import Estimates
 from app.widgets.listing import Line, Listing
 from coordinator.model import EngineSnapshot, PrdView
@@ -23,20 +23,21 @@ class PrdList(Listing):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._views: dict[str, PrdView] = {}
+        self._made: dict[str, tuple[object, Line]] = {}  # the last line of each, and what it was made from
         self._estimates = Estimates()
         self._now = 0.0
         self._hint = ""
-        self._eta = ""
-        self.border_title = title([Span("PRDs", "bright")])
+        self._counts: list[Span] = []
+        self.show_place()
 
     def show(self, snapshot: EngineSnapshot, estimates: Estimates, now: float, hint: str) -> None:
         """`hint`: what stands in the empty list."""
         views = rows.ordered(snapshot)
         self._views = {view.prd_id: view for view in views}
+        self._made = {prd_id: made for prd_id, made in self._made.items() if prd_id in self._views}
         self._estimates, self._now, self._hint = estimates, now, hint
         self.set_keys([view.prd_id for view in views])
-        counts = [Span("  "), *rows.counts(views)] if views else []
-        self.border_title = title([Span("PRDs", "bright"), *counts])
+        self._counts = [Span("  "), *rows.counts(views)] if views else []
         self.show_place()
 
     def tick(self, now: float) -> None:
@@ -45,8 +46,8 @@ class PrdList(Listing):
         self.redraw()
 
     def show_place(self) -> None:
-        place = f"{self.cursor + 1}/{len(self.keys)}" if self.keys else ""
-        self.border_subtitle = title([Span(place, "soft")]) if place else None
+        place = [Span(f"{self.cursor + 1}/{len(self.keys)}", "soft")] if self.keys else []
+        entitle(self, [Span("PRDs", "bright"), *self._counts], place)
 
     @property
     def chosen(self) -> PrdView | None:
@@ -56,14 +57,15 @@ class PrdList(Listing):
         return (rows.header(columns),) if self._views else ()
 
     def line_of(self, index: int, columns: int) -> Line:
-        return rows.line(
-            self._views[self.keys[index]],
-            columns,
-            self._now,
-            self._estimates,
-            chosen=index == self.cursor,
-            numbered=self.numbered,
-        )
+        view = self._views[self.keys[index]]
+        times = rows.times(view, self._now, self._estimates)
+        chosen = index == self.cursor
+        given = (view, columns, times, chosen, self.numbered)
+        made = self._made.get(view.prd_id)
+        if made is None or made[0] != given:
+            made = given, rows.line(view, columns, times, chosen=chosen, numbered=self.numbered)
+            self._made[view.prd_id] = made
+        return made[1]
 
     def empty_lines(self, columns: int) -> tuple[Line, ...]:
         words = textwrap.wrap(self._hint, max(10, columns - 6))

@@ -161,13 +161,14 @@ def table(percent: int) -> None:
 
 def idle(*, running: int = 0, without: str = "") -> None:
     from app import dashboard
+    from app.rows import TICKING
     from tests.support.scenes import busy
 
     if without:
         setattr(dashboard, without.upper(), 3600.0)
     snapshot = busy().engine.snapshot()
     now = time.time()
-    views = [view for view in snapshot.prds if view.state not in dashboard.TICKING]
+    views = [view for view in snapshot.prds if view.state not in TICKING]
     views += made_up(0)[0].prds[:running]
     views = [replace(view, started_at=now - 500) if view.started_at else view for view in views]
     show(living(replace(snapshot, prds=tuple(views))))
