@@ -24,7 +24,7 @@ from app.rows import TICKING
 from app.screens.choice import Choice, ChoiceScreen
 from app.screens.first_run import FirstRunScreen
 from app.screens.main import MainScreen
-from app.text import Severity, notice
+from app.text import Severity, notice, plain
 from app.themes import ANSI_DARK, ANSI_LIGHT, DARK, THEMES
 from coordinator.api import EngineApi, LogChunk
 from coordinator.commands import StopMode
@@ -227,6 +227,11 @@ class Dashboard(App[int]):
             self.push_screen(
                 ChoiceScreen("Leave prd-tui?", _consequence(len(running)), _LEAVE, again="q"), self._left
             )
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Paste):  # an input shows what was pasted as it is
+            event.text = "\n".join(map(plain, event.text.splitlines()))
+        await super().on_event(event)
 
     def on_key(self, event: events.Key) -> None:
         """Every key comes by here, also one that was on its way to what a question has covered meanwhile."""

@@ -129,7 +129,7 @@ def lines_of_a_log(terminal: Terminal, repo: Path) -> None:
     terminal.wait_for(lambda: focused(terminal).startswith("log"))
     numbers = count(1)
 
-    @settings(max_examples=50, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(LINE, max_size=8), st.booleans())
     def nothing_foreign_and_straight(lines: list[bytes], wrap: bool) -> None:
         before = terminal.raw.rfind(b"\x1b")  # rather than in the middle of something
@@ -146,10 +146,21 @@ def lines_of_a_log(terminal: Terminal, repo: Path) -> None:
 
 def searched_for(terminal: Terminal) -> None:
     """What a person types and pastes is foreign, too."""
-    for keys in ("[/x]", "\x1b[200~[/b] \x9b2J\u202e\u0301 日\x07\x1b[201~"):
+    for keys, shown in (
+        ("[/x]", "[/x]"),
+        ("\x1b[200~[/b] \x9b2J\u202e\u0301 日\x07\x1b[201~", "[/b] "),
+        ("\x1b[200~\n\x1b[201~", "search in the log"),
+    ):
         terminal.press("/")
         terminal.wait_for("search in the log")
         terminal.write(keys)
+        terminal.wait_for(bottom(terminal, shown, there=True))
         terminal.press("enter")
-        terminal.wait_for("is not in this part of the log")
-        terminal.wait_for(lambda: fills(terminal))
+        terminal.wait_for(bottom(terminal, shown, there=False))
+
+
+def bottom(terminal: Terminal, text: str, *, there: bool) -> Callable[[], bool]:
+    """Whether the line above the keys has a text, or has it no more and the panes are back."""
+    return lambda: (
+        text in terminal.screen()[-2] if there else text not in terminal.screen()[-2] and fills(terminal)
+    )

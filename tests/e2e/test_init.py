@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.cli import LAUNCHER, completed, make_project, prd_tui
 from tests.support.repos import drop_prd, git, make_repo, prd_json
-from tests.support.terminals import terminal
+from tests.support.terminal import Terminal
 from tests.support.untouched import fingerprint
 from tests.support.workers import LOOP
 
@@ -33,18 +33,18 @@ def test_choosing_a_script_and_running_it(tmp_path: Path) -> None:
     repo = project(tmp_path, {"loop.py": LOOP, "ralph.sh": "#!/bin/sh\n"})
     drop_prd(repo, "login")
     before = fingerprint(repo)
-    with terminal(repo, "init") as person:
+    with Terminal(repo, [*LAUNCHER, "init"]) as person:
         person.until("Number, 1 to ")
         for bad in ("9\r", "x\r", "0\r", "-1\r", "²\r"):
-            person.type(bad)
+            person.write(bad)
             person.until("is none of these")
             person.until("Number, 1 to ")
-        person.type("\r")
-        assert person.end() == 0
-    assert re.search(r"1 +\./loop\.py +your loop script", person.shown)
-    assert re.search(r"- +\./ralph\.sh +not supported yet", person.shown)
-    assert "worker  ./loop.py {prd_json}" in person.shown
-    assert "PRDs    prds/active: login" in person.shown
+        person.write("\r")
+        assert person.wait_exit() == 0
+    assert re.search(r"1 +\./loop\.py +your loop script", person.written)
+    assert re.search(r"- +\./ralph\.sh +not supported yet", person.written)
+    assert "worker  ./loop.py {prd_json}" in person.written
+    assert "PRDs    prds/active: login" in person.written
     assert settings(repo) == {
         "coordinator": {"base_branch": "main"},
         "worker": {"command": ["./loop.py", "{prd_json}"]},
@@ -58,20 +58,20 @@ def test_choosing_a_script_and_running_it(tmp_path: Path) -> None:
 
 def test_typing_a_command(tmp_path: Path) -> None:
     repo = project(tmp_path, {"my script.sh": "#!/bin/sh\n"})
-    with terminal(repo, "init") as person:
+    with Terminal(repo, [*LAUNCHER, "init"]) as person:
         person.until("Number, 1 to 2")
-        person.type("2\r")
+        person.write("2\r")
         for bad, says in (
             ("\r", "is empty"),
             ("./gone.sh\r", "does not exist"),
             ("'./my\r", "close its quotes"),
         ):
             person.until("Command line")
-            person.type(bad)
+            person.write(bad)
             person.until(says)
         person.until("Command line")
-        person.type("'./my script.sh' --fast\r")
-        assert person.end() == 0
+        person.write("'./my script.sh' --fast\r")
+        assert person.wait_exit() == 0
     assert settings(repo)["worker"]["command"] == ["./my script.sh", "--fast", "{prd_json}"]
     assert (repo / "prds" / "active").is_dir()
 
@@ -79,16 +79,16 @@ def test_typing_a_command(tmp_path: Path) -> None:
 def test_asking_for_the_base_only_where_it_is_unclear(tmp_path: Path) -> None:
     repo = project(tmp_path)
     git(repo, "switch", "-q", "-c", "try-it")
-    with terminal(repo, "init") as person:
+    with Terminal(repo, [*LAUNCHER, "init"]) as person:
         person.until("Number, 1 to ")
-        person.type("1\r")
+        person.write("1\r")
         person.until("The checkout is on try-it.")
         person.until("[try-it]: ")
-        person.type("nowhere\r")
+        person.write("nowhere\r")
         person.until("There is no branch nowhere; there are main, try-it.")
         person.until("[try-it]: ")
-        person.type("main\r")
-        assert person.end() == 0
+        person.write("main\r")
+        assert person.wait_exit() == 0
     assert settings(repo) == {"coordinator": {"base_branch": "main"}, "worker": {"agent": "offline"}}
 
 
@@ -97,15 +97,15 @@ def test_giving_up_changes_nothing(tmp_path: Path, key: str, code: int) -> None:
     repo = project(tmp_path)
     git(repo, "switch", "-q", "--detach")
     before, exclude = fingerprint(repo), (repo / ".git/info/exclude").read_text()
-    with terminal(repo, "init") as person:
+    with Terminal(repo, [*LAUNCHER, "init"]) as person:
         person.until("Number, 1 to ")
-        person.type("1\r")
+        person.write("1\r")
         person.until("The checkout is on no branch")
         person.until("[main]: ")
-        person.type(key)
-        assert person.end() == code
-    assert "Nothing was changed" in person.shown
-    assert "Traceback" not in person.shown
+        person.write(key)
+        assert person.wait_exit() == code
+    assert "Nothing was changed" in person.written
+    assert "Traceback" not in person.written
     assert fingerprint(repo) == before
     assert (repo / ".git/info/exclude").read_text() == exclude
     assert not (repo / ".claude-loop").exists()

@@ -98,7 +98,7 @@ class Terminal:
         self.attributes_before = self.attributes
         self._lock = threading.Lock()  # of all that was written to the terminal
         self._raw = bytearray()
-        self._fed = 0
+        self._heard = self._fed = 0
         self._cells: list[list[str]] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._unfinished = ""
@@ -127,9 +127,13 @@ class Terminal:
             return bytes(self._raw)
 
     @property
+    def written(self) -> str:
+        return self.raw.decode(errors="replace")
+
+    @property
     def afterwards(self) -> str:
         """What was written since the screen was left, modes apart."""
-        text = self.raw.decode(errors="replace").rpartition("\x1b[?1049l")[2]
+        text = self.written.rpartition("\x1b[?1049l")[2]
         return re.sub(r"\x1b\[\?[0-9]+[hl]", "", text)
 
     def cells(self) -> list[list[str]]:
@@ -241,6 +245,11 @@ class Terminal:
         except AssertionError:
             raise AssertionError(f"{wanted!r} did not come within {timeout:g} s:\n{self.text()}") from None
         assert found, f"it ended with {self.process.poll()}, and {wanted!r} did not come:\n{self.text()}"
+
+    def until(self, text: str, timeout: float = PATIENCE) -> None:
+        """Until a text has been written behind all that was waited for before: for a talk line by line."""
+        self.wait_for(lambda: self.raw.find(text.encode(), self._heard) >= 0, timeout)
+        self._heard = self.raw.index(text.encode(), self._heard) + len(text.encode())
 
     def wait_exit(self, timeout: float = PATIENCE) -> int:
         """The exit code, once all that was written has been read."""
