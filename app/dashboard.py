@@ -12,6 +12,7 @@ from importlib.resources import files
 from rich.console import RenderableType
 from textual import events
 from textual.app import App, SystemCommand
+from textual.driver import Driver
 from textual.screen import Screen
 
 from app import actions
@@ -53,10 +54,11 @@ class Dashboard(App[int]):
         preferences: Preferences | None = None,
         on_quit: str = "ask",
         first_run: FirstRunScreen | None = None,
+        driver: type[Driver] | None = None,
         now: Clock = time.time,
         monotonic: Clock = time.monotonic,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=driver)
         self.bridge = Bridge(open_engine, monotonic)
         self.machine = machine
         self.now = now
@@ -74,6 +76,12 @@ class Dashboard(App[int]):
     def get_default_screen(self) -> Screen[None]:
         return MainScreen()
 
+    def on_load(self) -> None:
+        """Before the terminal is touched: from then on it has to be restored, whatever comes."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._signalled, number)
+
     def on_mount(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
@@ -81,9 +89,8 @@ class Dashboard(App[int]):
         wanted = self._preferences.get("theme") or DARK
         self.theme = wanted if wanted in self.available_themes else DARK
         self.theme_changed_signal.subscribe(self, lambda theme: self._preferences.set("theme", theme.name))
-        loop = asyncio.get_running_loop()
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, self._signalled, number)
+        if self.signalled:
+            return  # it came while the screen was being opened
         if self._first_run is None:
             self.bridge.start()
         else:

@@ -14,6 +14,7 @@ from app.actions import running
 from app.bridge import Bridge
 from app.dashboard import Dashboard
 from app.headless import named, overrides, refuse_inside_worker, write
+from app.keyboard import Driver
 from app.machine import Machine
 from app.own_command import on_a_terminal, own_command
 from app.preferences import Preferences, preferences_file
@@ -62,6 +63,7 @@ def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: b
         preferences=Preferences(preferences_file()),
         on_quit=settings_desk(paths).row("coordinator.on_quit").value,
         first_run=None if "worker.agent" in chosen else setup.question(),
+        driver=Driver,
     )
     try:
         code = app.run()

@@ -202,6 +202,7 @@ def resized(terminal: Terminal) -> None:
 
 def overlaid(terminal: Terminal) -> None:
     """What lies over the screen comes and goes, and the keys are the screen's again."""
+    terminal.write(b"\xff\xc3(")  # no text at all: passed over
     choose(terminal, "search")
     for keys, shown in (
         ("?", "show the chosen PRD alone, then its log"),

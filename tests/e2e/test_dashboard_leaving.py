@@ -51,9 +51,9 @@ sys.exit(main())
 """
 
 
-def project(tmp_path: Path, *names: str, config: str | None = None) -> Path:
+def project(tmp_path: Path, *names: str) -> Path:
     """PRDs whose workers wait for the file `go`."""
-    repo = make_project(tmp_path) if config is None else make_project(tmp_path, config=config)
+    repo = make_project(tmp_path)
     for name in names:
         drop_prd(repo, name, prd_json(gate_file=str(tmp_path / "go"), title=f"The {name}"))
     return repo
@@ -121,6 +121,16 @@ def test_the_signal_to_end_leaves_the_workers_running(tmp_path: Path) -> None:
         terminal.check_restored()
         check_farewell(terminal.afterwards, repo)
         check_they_go_on(repo, before)
+
+
+def test_a_signal_while_the_screen_is_being_opened(tmp_path: Path) -> None:
+    repo = project(tmp_path)
+    with Terminal(repo, LAUNCHER, repo=repo) as terminal:
+        terminal.wait_for(lambda: terminal.modes)
+        terminal.signal(signal.SIGTERM)
+        assert terminal.wait_exit() == 143
+        terminal.check_restored()
+        assert terminal.afterwards == ""
 
 
 def test_hang_ups_in_a_row_as_a_closing_shell_sends_them(tmp_path: Path) -> None:

@@ -200,9 +200,9 @@ class Terminal:
         for key in keys:
             self.write(KEYS.get(key, key))
 
-    def write(self, text: str) -> None:
+    def write(self, keys: str | bytes) -> None:
         assert self._master is not None
-        os.write(self._master, text.encode())
+        os.write(self._master, keys.encode() if isinstance(keys, str) else keys)
 
     def resize(self, columns: int, rows: int) -> None:
         """As the window of a terminal: the kernel tells the command."""
