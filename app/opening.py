@@ -13,8 +13,8 @@ from typing import TextIO
 from app.actions import running
 from app.bridge import Bridge
 from app.dashboard import Dashboard
+from app.driver import Driver
 from app.headless import named, overrides, refuse_inside_worker, write
-from app.keyboard import Driver
 from app.machine import Machine
 from app.own_command import on_a_terminal, own_command
 from app.preferences import Preferences, preferences_file

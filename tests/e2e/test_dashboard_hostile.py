@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from codecs import getincrementaldecoder
 from collections.abc import Callable
 from itertools import count
@@ -12,7 +13,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.cli import make_project
+from tests.support.cli import ROOT, make_project
 from tests.support.frames import choose, fills, focused, frame, prd_row
 from tests.support.repos import drop_prd, prd_json
 from tests.support.terminal import Terminal, dashboard
@@ -41,11 +42,46 @@ def foreign(raw: bytes) -> str:
     The last sequence and the last character may still be on their way.
     """
     text = getincrementaldecoder("utf-8")().decode(UNFINISHED.sub(b"", raw))
-    rest = OWN.sub("", text)
-    if is_harmless(rest):
+    if is_harmless(OWN.sub("", text)):
         return ""
-    place = next(index for index, char in enumerate(rest) if not is_harmless(char))
-    return ascii(rest[max(0, place - 20) : place + 20].strip("─ "))
+    place = 0
+    while (own := OWN.match(text, place)) or is_harmless(text[place]):
+        place = own.end() if own else place + 1
+    return ascii(text[max(0, place - 80) : place + 80])
+
+
+#: A thread writes as the driver does, and is interrupted all the time.
+INTERRUPTED = """
+import asyncio, signal, sys, threading
+sys.path.insert(0, {root!r})
+from textual.app import App
+from app.driver import Driver
+
+signal.signal(signal.SIGWINCH, lambda *_: None)
+
+async def opened():
+    return Driver(App())._file
+
+file = asyncio.run(opened())
+
+def write():
+    for _ in range(20):
+        file.write("x" * 100_000)
+    file.flush()
+
+writer = threading.Thread(target=write)
+writer.start()
+while writer.is_alive():
+    signal.pthread_kill(writer.ident, signal.SIGWINCH)
+"""
+
+
+def test_nothing_is_lost_however_python_was_told_to_write(tmp_path: Path) -> None:
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED.format(root=str(ROOT)))
+    with Terminal(tmp_path, [sys.executable, "-u", str(script)]) as terminal:
+        assert terminal.wait_exit() == 0, terminal.written
+        assert terminal.raw.count(b"x") == 2_000_000
 
 
 def project(tmp_path: Path) -> Path:
@@ -109,9 +145,10 @@ def everywhere(terminal: Terminal) -> None:
     for columns, rows in ((80, 24), (200, 60), (120, 35)):
         terminal.resize(columns, rows)
         terminal.wait_for(lambda: fills(terminal))
-        for key in ("g", "G", "l", "tab", "escape"):
-            terminal.press(key)
-        terminal.wait_for(lambda: fills(terminal) and focused(terminal).startswith("PRDs"))
+        terminal.press("g", "G", "l")
+        terminal.wait_for(lambda: "Log" in focused(terminal))
+        terminal.press("escape")
+        terminal.wait_for(lambda: focused(terminal).startswith("PRDs"))
     assert foreign(terminal.raw) == ""
 
 
