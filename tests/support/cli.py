@@ -120,13 +120,13 @@ def wait_for_status(repo: Path, prd_id: str, status: str, timeout: float = 30) -
 
 
 def workers(repo: Path) -> dict[str, Identity]:
-    """The worker's process of each active PRD."""
-    found = {}
-    for prd_id, entry in active(repo).items():
-        start = inspect(Path(entry["run_dir"])).start
-        assert start is not None, f"{prd_id} has not been started"
-        found[prd_id] = start.worker
-    return found
+    """The worker's process of each active PRD that has one yet."""
+    starts = {
+        prd_id: inspect(Path(entry["run_dir"])).start
+        for prd_id, entry in active(repo).items()
+        if "run_dir" in entry
+    }
+    return {prd_id: start.worker for prd_id, start in starts.items() if start is not None}
 
 
 def pauses(repo: Path, prd_id: str) -> bool:
