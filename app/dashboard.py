@@ -10,6 +10,7 @@ from functools import partial
 from importlib.resources import files
 
 from rich.console import RenderableType
+from textual import events
 from textual.app import App, SystemCommand
 from textual.screen import Screen
 
@@ -24,13 +25,15 @@ from app.screens.choice import Choice, ChoiceScreen
 from app.screens.first_run import FirstRunScreen
 from app.screens.main import MainScreen
 from app.text import Severity, notice
-from app.themes import DARK, THEMES
+from app.themes import ANSI_DARK, ANSI_LIGHT, DARK, THEMES
 from coordinator.api import EngineApi, LogChunk
 from coordinator.commands import StopMode
 from coordinator.model import FIRST, PERSON, EngineSnapshot, PrdState
 
 #: Seconds between two samples of the machine's load, and two movements of the clocks.
 SAMPLE, TICK = 2.0, 1.0
+
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 ReadLog = Callable[[int, int], LogChunk]
 
@@ -74,11 +77,12 @@ class Dashboard(App[int]):
     def on_mount(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
+        self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
         wanted = self._preferences.get("theme") or DARK
         self.theme = wanted if wanted in self.available_themes else DARK
         self.theme_changed_signal.subscribe(self, lambda theme: self._preferences.set("theme", theme.name))
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self._signalled, number)
         if self._first_run is None:
             self.bridge.start()
@@ -96,8 +100,12 @@ class Dashboard(App[int]):
             self.leave(StopMode.DETACH, 0)
 
     def _signalled(self, number: int) -> None:
-        """Leaves; the workers go on."""
-        self.signalled = self.signalled or number
+        """Leaves; the workers go on. A terminal that closes sends several: further ones mean nothing."""
+        self.signalled = number
+        loop = asyncio.get_running_loop()
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_IGN)
         self.leave(StopMode.DETACH, 128 + number)
 
     @property
@@ -219,6 +227,11 @@ class Dashboard(App[int]):
             self.push_screen(
                 ChoiceScreen("Leave prd-tui?", _consequence(len(running)), _LEAVE, again="q"), self._left
             )
+
+    def on_key(self, event: events.Key) -> None:
+        """Every key comes by here, also one that was on its way to what a question has covered meanwhile."""
+        if isinstance(self.screen, ChoiceScreen):
+            self.screen.take(event.key)
 
     def _left(self, choice: str | None) -> None:
         modes = {

@@ -8,7 +8,7 @@ import shlex
 import sys
 
 from app.arguments import parser
-from app.headless import run_headless
+from app.headless import run_headless, write
 from app.own_command import on_a_terminal, own_command
 from app.status_text import clean
 from coordinator import api, registry_file
@@ -36,7 +36,7 @@ def demo(*, headless: bool) -> int:
 
         return open_dashboard(_as_run(), paths, hold_first=False)
     finally:
-        print(farewell(paths))
+        write(farewell(paths), sys.stdout)
 
 
 def _as_run() -> argparse.Namespace:

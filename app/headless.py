@@ -78,7 +78,7 @@ def _follow(engine: EngineApi, narrator: Narrator, *, watch: bool, deadline: flo
         if asked:
             continue
         if deadline is not None and time.monotonic() > deadline:
-            _write("prd-tui: the time is up, stopping everything", sys.stderr)
+            write("prd-tui: the time is up, stopping everything", sys.stderr)
             engine.request_stop(StopMode.TERM)
             asked = True
         elif not watch and engine.is_idle() and (snapshot := engine.snapshot()).exhausted:
@@ -151,7 +151,7 @@ class Narrator:
             self._seen = page.next_seq
 
 
-def _write(text: str, stream: TextIO) -> None:
+def write(text: str, stream: TextIO) -> None:
     """A reader that went away must not end the night."""
     try:
         print(text, file=stream, flush=True)
@@ -163,7 +163,7 @@ def _plain_line(event: Happened) -> None:
     moment = time.strftime("%H:%M:%S", time.localtime(event.at))
     state = event.state.value if event.state else ""
     words = [moment, event.prd_id or "prd-tui", state, event.text]
-    _write(clean("  ".join(word for word in words if word)), sys.stderr)
+    write(clean("  ".join(word for word in words if word)), sys.stderr)
 
 
 def _json_line(event: Happened) -> None:
@@ -174,19 +174,19 @@ def _json_line(event: Happened) -> None:
         "state": event.state.value if event.state else None,
         "text": event.text,
     }
-    _write(json.dumps(document), sys.stdout)
+    write(json.dumps(document), sys.stdout)
 
 
 def _summary(snapshot: EngineSnapshot, views: list[PrdView]) -> None:
     """One line per PRD on stdout: what became of it, where its work is, why it is not done."""
     for hold in snapshot.queue.holds:
-        _write(clean(f"held: {hold}"), sys.stderr)
+        write(clean(f"held: {hold}"), sys.stderr)
     for fault in snapshot.faults:
-        _write(clean(f"fault: {fault}"), sys.stderr)
+        write(clean(f"fault: {fault}"), sys.stderr)
     wide = max((len(view.prd_id) for view in views), default=0)
     for view in sorted(views, key=lambda view: (view.state not in _GOOD, view.prd_id)):
         branch = view.branch
         if view.branch_asked and view.branch_asked != view.branch:
             branch = f"{view.branch} (asked for {view.branch_asked})"
         words = [view.prd_id.ljust(wide), view.state.value, branch, view.reason]
-        _write(clean("  ".join(word for word in words if word)), sys.stdout)
+        write(clean("  ".join(word for word in words if word)), sys.stdout)

@@ -13,7 +13,7 @@ from typing import TextIO
 from app.actions import running
 from app.bridge import Bridge
 from app.dashboard import Dashboard
-from app.headless import named, overrides, refuse_inside_worker
+from app.headless import named, overrides, refuse_inside_worker, write
 from app.machine import Machine
 from app.own_command import on_a_terminal, own_command
 from app.preferences import Preferences, preferences_file
@@ -140,8 +140,4 @@ def _say_farewell(mode: StopMode | None, left: list[PrdView], paths: Paths) -> N
 
 
 def _print(text: str, stream: TextIO | None = None) -> None:
-    """The terminal may be gone already."""
-    try:
-        print(clean(text), file=stream, flush=True)
-    except OSError:
-        return
+    write(clean(text), stream or sys.stdout)

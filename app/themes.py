@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.terminal_theme import TerminalTheme
 from textual.theme import Theme
 
 DARK, LIGHT = "prd-tui", "prd-tui-light"
@@ -37,3 +38,50 @@ THEMES = (
         variables={"border": "#c6ced8", "border-blurred": "#c6ced8"},
     ),
 )
+
+_Colour = tuple[int, int, int]
+
+_DARK: list[_Colour] = [
+    (43, 53, 66),
+    (242, 101, 108),
+    (72, 199, 142),
+    (227, 176, 75),
+    (90, 169, 247),
+    (187, 134, 242),
+    (86, 196, 205),
+    (200, 207, 217),
+]
+_DARK_BRIGHT: list[_Colour] = [
+    (110, 122, 138),
+    (255, 138, 143),
+    (110, 222, 170),
+    (245, 203, 110),
+    (130, 192, 255),
+    (208, 166, 250),
+    (125, 220, 228),
+    (255, 255, 255),
+]
+_LIGHT: list[_Colour] = [
+    (29, 36, 48),
+    (179, 35, 44),
+    (29, 122, 76),
+    (143, 98, 0),
+    (18, 99, 184),
+    (122, 60, 192),
+    (12, 115, 125),
+    (110, 120, 134),
+]
+_LIGHT_BRIGHT: list[_Colour] = [
+    (90, 100, 115),
+    (205, 60, 70),
+    (40, 145, 95),
+    (170, 120, 10),
+    (40, 125, 215),
+    (145, 85, 215),
+    (25, 140, 150),
+    (60, 70, 85),
+]
+
+#: What the sixteen numbered colours of a log look like: those of the screen around it.
+ANSI_DARK = TerminalTheme((14, 19, 25), (232, 237, 244), _DARK, _DARK_BRIGHT)
+ANSI_LIGHT = TerminalTheme((250, 251, 252), (29, 36, 48), _LIGHT, _LIGHT_BRIGHT)

@@ -61,7 +61,7 @@ def find_cycle(state: EngineState, prd_id: str) -> tuple[str, ...]:
 def outlook(state: EngineState, record: Record) -> Outlook | None:
     """What keeps `record` from starting, slots, holds and time apart; None: nothing."""
     if record.prd is None:
-        return Outlook(False, "its folder has not been read yet")
+        return Outlook(False, record.reason)  # until its folder has been read it keeps what it came with
     if not record.prd.depends_on:
         return None
     if cycle := find_cycle(state, record.prd_id):

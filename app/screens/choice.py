@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -63,15 +62,15 @@ class ChoiceScreen(ModalScreen[str]):
         if self._typed_ahead:
             first.press()
 
-    def on_key(self, event: events.Key) -> None:
-        self.take(event.key)
-
     def take(self, key: str) -> None:
-        """A key, which may have been pressed before this screen was there to take any."""
+        """A key; it may have been pressed before this screen was there to take any."""
         if not self._again or key != self._again:
             return
+        buttons = [*self.query(Button)]
         if isinstance(self.focused, Button):
             self.focused.press()
+        elif buttons:
+            buttons[0].press()  # it is about to get the focus
         else:
             self._typed_ahead = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Columns and rows below which nothing useful fits.
 SMALLEST = (60, 16)
+#: Columns from which on there is room for panes beside the list, and for three of them side by side.
+MEDIUM, WIDE = 100, 160
 PANES = ("prds", "stories", "log", "queue")
 TABS = {"stories": "Stories", "log": "Log"}
 
@@ -52,8 +55,8 @@ class MainScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - no class variable to the toolkit's types
         (0, "-tiny"),
         (SMALLEST[0], "-narrow"),
-        (100, "-medium"),
-        (160, "-wide"),
+        (MEDIUM, "-medium"),
+        (WIDE, "-wide"),
     ]
     VERTICAL_BREAKPOINTS = [(0, "-low"), (SMALLEST[1], "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#prds"
@@ -67,6 +70,7 @@ class MainScreen(Screen[None]):
         self._snapshot = EngineSnapshot()
         self._tab = "stories"
         self._searched = ""
+        self._columns = self._row_count = 0
 
     def compose(self) -> ComposeResult:
         yield Gauges(id="gauges")
@@ -85,6 +89,11 @@ class MainScreen(Screen[None]):
     def on_mount(self) -> None:
         self._show_tab()
         self.show_place()
+        self.show_gauges()
+
+    @property
+    def _wide(self) -> bool:
+        return self._columns >= WIDE
 
     # -- what is shown ----------------------------------------------------------------------------------
 
@@ -155,7 +164,7 @@ class MainScreen(Screen[None]):
         word = Span(log.title_word, "ready" if log.following else "wait")
         branch = [Span(view.branch, "faint")] if view and view.branch else []
         self.stories.entitle([name, Span("  "), *self._tab_names()], branch)
-        alone = self._tab == "log" and not self.has_class("-wide")
+        alone = self._tab == "log" and not self._wide
         head = [name, Span("  "), *self._tab_names()] if alone else [Span("Log", "bright")]
         extent = [Span(size(log.log_size), "faint")] if log.log_size else []
         log.entitle([*head, Span("  "), word] if view else head, extent)
@@ -163,8 +172,8 @@ class MainScreen(Screen[None]):
     def _tab_names(self) -> list[Span]:
         spans: list[Span] = []
         for key, label in TABS.items():
-            chosen = key == self._tab or self.has_class("-wide")
-            if self.has_class("-wide") and key == "log":
+            chosen = key == self._tab or self._wide
+            if self._wide and key == "log":
                 continue
             spans += [Span(label, "strong" if chosen else "soft"), Span(" ")]
         return spans[:-1]
@@ -180,15 +189,14 @@ class MainScreen(Screen[None]):
 
     def show_place(self) -> None:
         """What depends on the size of the terminal."""
-        self.query_one("#gauges", Gauges).styles.height = 2 if self.has_class("-wide") else 1
-        self.prds.numbered = self.has_class("-narrow")
+        self.prds.numbered = self._columns < MEDIUM
         self.prds.redraw()
         self.show_titles()
         self._show_small()
 
     def _show_small(self) -> None:
         """What stands there instead of all panes; not while it is hidden, for it has the screen laid out anew."""
-        if not (self.has_class("-tiny") or self.has_class("-low")):
+        if self._columns >= SMALLEST[0] and self._row_count >= SMALLEST[1]:
             return
         spans = [
             Span(f"prd-tui needs {SMALLEST[0]}×{SMALLEST[1]}  ", "soft"),
@@ -255,8 +263,9 @@ class MainScreen(Screen[None]):
     def on_descendant_focus(self) -> None:
         self.show_keys()
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.show_place)
+    def on_resize(self, event: events.Resize) -> None:
+        self._columns, self._row_count = event.size
+        self.show_place()
 
     def on_listing_moved(self, event: Listing.Moved) -> None:
         if event.listing.id == "prds":
@@ -269,12 +278,7 @@ class MainScreen(Screen[None]):
     # -- what the keys do -------------------------------------------------------------------------------
 
     def action_act(self, action_id: str) -> None:
-        """A key. One that was on its way here when a question opened must not act behind it."""
-        action, top = BY_ID[action_id], self.app.screen
-        if top is self:
-            self.perform(action)
-        elif isinstance(top, ChoiceScreen):
-            top.take(action.shown)
+        self.perform(BY_ID[action_id])
 
     def on_key_bar_pressed(self, event: KeyBar.Pressed) -> None:
         self.perform(BY_ID[event.action_id])

@@ -20,16 +20,16 @@ class EventStrip(Drawn):
         self.border_title = title([Span("Events", "bright")])
 
     def show(self, happened: Sequence[Happened]) -> None:
-        newest = tuple(happened)[-max(1, self.size.height) :]
-        if newest != self._events:
-            self._events = newest
+        if tuple(happened) != self._events:
+            self._events = tuple(happened)
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
         columns = self.size.width
-        if y >= len(self._events):
+        newest = self._events[-self.size.height :]
+        if y >= len(newest):
             return self.strip((), columns)
-        event = self._events[y]
+        event = newest[y]
         glyph, word, tone = look(event.state) if event.state else ("", "", "soft")
         cells = [
             Cell((Span(f" {clock(event.at)}", "faint"),), 11),

@@ -25,7 +25,7 @@ class Readings:
     """All that the gauges show. `mood`: (glyph, word, tone) of the whole."""
 
     snapshot: EngineSnapshot = field(default_factory=EngineSnapshot)
-    mood: tuple[str, str, str] = ("·", "STARTING", "soft")
+    mood: tuple[str, str, str] = ("…", "STARTING", "soft")
     estimates: Estimates = field(default_factory=Estimates)
     loads: tuple[Load, ...] = ()
 

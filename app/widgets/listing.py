@@ -139,8 +139,6 @@ class Listing(Drawn, can_focus=True):
         self.go_to(len(self._keys) - 1)
 
     def _keep_in_view(self) -> None:
-        if not self.size:
-            return  # before the first layout
         height = self._height()
         last_first = max(0, len(self._keys) - height)
         self._first = min(max(self._first, self._cursor - height + 1), self._cursor, last_first)
@@ -161,6 +159,7 @@ class Listing(Drawn, can_focus=True):
         return self.strip(shown[place], columns)
 
     def on_resize(self, _event: events.Resize) -> None:
+        self._first = 0  # as far up as the cursor lets it, whatever the height was before
         self._keep_in_view()
         self._lines = []
         self.redraw()

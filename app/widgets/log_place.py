@@ -74,7 +74,7 @@ class Place:
         if not self.top[0] <= number <= self.bottom():
             self.top = (number, 0)
             self.up(self.height // 3)
-            self.top = min(self.top, self.lowest())
+            self.down(0)  # what is in sight is loaded whole: the last line held may be half of one
 
     def bottom(self) -> int:
         """Number of the last line of which a row is in sight; past all lines if there is room for more."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from coordinator.api import read_owner_pid
 from coordinator.git import discover
-from tests.support.cli import LAUNCHER, completed, make_project, prd_tui, stands_still, workers
-from tests.support.frames import bar, choose, chosen_row, frame, frames, prd_row, straight
+from tests.support.cli import LAUNCHER, completed, make_project, pauses, prd_tui, workers
+from tests.support.frames import bar, choose, chosen_row, fills, focused, frame, prd_row
 from tests.support.invariant import runs_started
 from tests.support.repos import drop_prd, make_repo
 from tests.support.terminal import Terminal, dashboard
@@ -55,7 +56,7 @@ def test_the_demo_from_the_first_picture_to_the_last(tmp_path: Path) -> None:
         Path(folder).mkdir()
     with Terminal(tmp_path, [*LAUNCHER, "demo"], env=folders) as terminal:
         terminal.wait_for("slots 3/3")
-        (repo,) = (tmp_path / "tmp").glob("prd-tui-demo-*")
+        (repo,) = (tmp_path / "tmp").glob("prd-tui-demo-*/shop")
         terminal.repo = repo
         dropped_into_the_queue(terminal, repo, tmp_path)
         paused_and_continued(terminal, repo, tmp_path)
@@ -88,7 +89,7 @@ def dropped_into_the_queue(terminal: Terminal, repo: Path, tmp_path: Path) -> No
     terminal.wait_for(lambda: "▶" in prd_row(terminal, "guide"))
     terminal.wait_for(lambda: "1/2" in prd_row(terminal, "guide"))
     assert bar(prd_row(terminal, "guide")) > empty == 0
-    assert straight(terminal)
+    assert fills(terminal)
 
 
 def paused_and_continued(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
@@ -97,12 +98,12 @@ def paused_and_continued(terminal: Terminal, repo: Path, tmp_path: Path) -> None
     terminal.press("p")
     terminal.wait_for(lambda: "paused by you" in prd_row(terminal, "guide"))
     assert "‖" in prd_row(terminal, "guide")
-    assert stands_still(repo, "guide")
+    assert pauses(repo, "guide")
     ticks = (tmp_path / "ticks").stat().st_size
     others = log_size(repo, "cart-totals")
     wait_until(lambda: log_size(repo, "cart-totals") > others, 60, "the others go on")
     assert (tmp_path / "ticks").stat().st_size == ticks
-    assert stands_still(repo, "guide")
+    assert pauses(repo, "guide")
     terminal.press("p")
     terminal.wait_for(lambda: "▶" in prd_row(terminal, "guide"))
     until_it_ticks(tmp_path)
@@ -121,7 +122,8 @@ def read_in_its_log(terminal: Terminal) -> None:
     terminal.press("l")
     terminal.wait_for(lambda: any("Now for the pictures." in line for line in frame(terminal, "guide").lines))
     assert "following" in frame(terminal, "guide").title
-    terminal.press("escape")
+    terminal.press("escape")  # and wait: what follows it at once would be a key with alt
+    terminal.wait_for(focus_is_on(terminal, "PRDs"))
 
 
 def come_back(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def come_back(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
     until_it_ticks(tmp_path)
     assert workers(repo)["guide"] == running
     (tmp_path / "go").touch()
-    terminal.wait_for(lambda: "verified" in prd_row(terminal, "guide"))
+    terminal.wait_for(lambda: "✓" in prd_row(terminal, "guide"))
     assert runs_started(repo, "guide") == starts == 2, "one run, stopped, and the one of the retry"
     assert "guide" in completed(repo)
     terminal.press("q")
@@ -159,9 +161,9 @@ def test_the_first_time_in_ones_own_repository(tmp_path: Path) -> None:
         terminal.press("enter")
         terminal.wait_for("2 PRDs are ready")
         assert runs_started(repo, "login") == 0
-        assert straight(terminal)
+        assert fills(terminal)
         terminal.press("P")
-        terminal.wait_for(lambda: all("verified" in prd_row(terminal, name) for name in ("login", "search")))
+        terminal.wait_for(lambda: all("✓" in prd_row(terminal, name) for name in ("login", "search")))
         terminal.press("q")
         assert terminal.wait_exit() == 0, "nothing runs: there is nothing to ask"
         terminal.check_restored()
@@ -200,13 +202,6 @@ def resized(terminal: Terminal) -> None:
             terminal.wait_for(lambda: fills(terminal) and prd_row(terminal, "search"))
 
 
-def fills(terminal: Terminal) -> bool:
-    """Whether the panes are whole, and reach to the edges of the screen."""
-    panes = frames(terminal.cells()) if straight(terminal) else []
-    corner = (max(pane.right for pane in panes) + 1, max(pane.bottom for pane in panes) + 2) if panes else ()
-    return corner == terminal.size
-
-
 def overlaid(terminal: Terminal) -> None:
     """What lies over the screen comes and goes, and the keys are the screen's again."""
     choose(terminal, "search")
@@ -219,8 +214,15 @@ def overlaid(terminal: Terminal) -> None:
         terminal.wait_for(shown)
         terminal.press("escape")
         terminal.wait_for(lambda: fills(terminal))
-    terminal.press(*["tab"] * 4, "k")  # through every pane, and back to the list
+    for pane in ("search", "Log", "Queue", "PRDs"):
+        terminal.press("tab")
+        terminal.wait_for(focus_is_on(terminal, pane))
+    terminal.press("k")
     terminal.wait_for(lambda: "login" in chosen_row(terminal))
+
+
+def focus_is_on(terminal: Terminal, pane: str) -> Callable[[], bool]:
+    return lambda: focused(terminal).startswith(pane)
 
 
 def check_one_sentence(terminal: Terminal) -> None:

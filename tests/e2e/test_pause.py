@@ -15,10 +15,10 @@ from tests.support.cli import (
     completed,
     failed,
     make_project,
+    pauses,
     prd_tui,
     registry,
     running,
-    stands_still,
     wait_for_status,
 )
 from tests.support.invariant import check_invariant, runs_started
@@ -56,7 +56,7 @@ def test_pause_and_resume_while_it_runs(tmp_path: Path) -> None:
         done = prd_tui(repo, "pause", "a")
         assert (done.returncode, done.stdout) == (0, "paused: a\n"), done.stderr
         assert active(repo)["a"]["status"] == "paused"
-        assert stands_still(repo, "a")
+        assert pauses(repo, "a")
         until_it_ticks(repo, "b")
         assert "paused by you" in prd_tui(repo, "status").stdout
         (tmp_path / "go").touch()
@@ -82,13 +82,13 @@ def test_a_paused_run_survives_its_coordinator(tmp_path: Path) -> None:
         assert prd_tui(repo, "pause", "p").returncode == 0
         process.kill()
         process.wait()
-        assert stands_still(repo, "p")
+        assert pauses(repo, "p")
         (tmp_path / "go").touch()
         with running(repo) as again:
             wait_until(lambda: registry(repo)["coordinator_pid"] == again.pid, 30)
             assert prd_tui(repo, "pause", "p").stderr == "prd-tui: Refused: p does not run: it is paused.\n"
             assert active(repo)["p"]["status"] == "paused"
-            assert stands_still(repo, "p")
+            assert pauses(repo, "p")
             assert prd_tui(repo, "resume", "p").stdout == "goes on: p\n"
             assert again.wait(30) == 0
     assert set(completed(repo)) == {"p"}
@@ -111,7 +111,7 @@ def test_a_coordinator_killed_in_the_middle_leaves_a_run_that_is_paused(tmp_path
             wait_until(lambda: registry(repo)["coordinator_pid"] == again.pid, 30)
             if point != "resume-wanted":  # else the next owner finds the wish in its drop box
                 wait_for_status(repo, "p", "paused")
-                assert stands_still(repo, "p")
+                assert pauses(repo, "p")
                 assert prd_tui(repo, "resume", "p").stdout == "goes on: p\n"
             (tmp_path / "go").touch()
             assert again.wait(30) == 0
@@ -129,10 +129,10 @@ def test_without_an_owner_the_workers_that_go_on_are_paused_and_continued(tmp_pa
         process.kill()
         process.wait()
         assert prd_tui(repo, "pause", "a").stdout == "paused: a\n"
-        assert stands_still(repo, "a")
+        assert pauses(repo, "a")
         assert active(repo)["a"]["status"] == "paused"
         assert prd_tui(repo, "pause", "--all").stdout == "paused: b\n"
-        assert stands_still(repo, "b")
+        assert pauses(repo, "b")
         assert "it is paused" in prd_tui(repo, "pause", "a").stderr
         assert prd_tui(repo, "resume", "b").stdout == "goes on: b\n"
         until_it_ticks(repo, "b")

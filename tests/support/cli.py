@@ -15,7 +15,7 @@ from typing import Any
 from coordinator import processes
 from coordinator.identity import Identity
 from coordinator.jobs import inspect
-from coordinator.proctable import read_process
+from tests.support.processes import stands_still
 from tests.support.repos import make_repo
 from tests.support.waiting import wait_until
 from tests.support.workers import LOOP
@@ -129,8 +129,6 @@ def workers(repo: Path) -> dict[str, Identity]:
     return found
 
 
-def stands_still(repo: Path, prd_id: str) -> bool:
-    """Whether every process of the PRD's run, of which there are several, is stopped."""
-    run_dir = Path(active(repo)[prd_id]["run_dir"])
-    found = [read_process(who.pid) for who in processes.members(run_dir)]
-    return len(found) >= 2 and all(process is not None and process.stopped for process in found)
+def pauses(repo: Path, prd_id: str) -> bool:
+    """Whether no process of the PRD's run, of which there are several, could do anything."""
+    return stands_still(Path(active(repo)[prd_id]["run_dir"]))

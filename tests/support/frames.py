@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Frame:
     lines: tuple[str, ...]
 
 
-class Crooked(AssertionError):
+class Crooked(Exception):
     """A border is not where its corners say it is."""
 
 
@@ -63,12 +64,28 @@ def frame(terminal: Terminal, title: str) -> Frame:
     return Frame(0, 0, 0, 0, "", ())
 
 
-def straight(terminal: Terminal) -> bool:
-    """Whether there are panes and every border is in its place."""
+def panes(terminal: Terminal) -> list[Frame]:
+    """All there are, if every border of all of them is in its place; else none."""
     try:
-        return bool(frames(terminal.cells()))
+        return frames(terminal.cells())
     except Crooked:
-        return False
+        return []
+
+
+def fills(terminal: Terminal) -> bool:
+    """Whether the panes are whole, and reach to the edges of the screen."""
+    found = panes(terminal)
+    corner = (max(pane.right for pane in found) + 1, max(pane.bottom for pane in found) + 2) if found else ()
+    return corner == terminal.size
+
+
+def focused(terminal: Terminal) -> str:
+    """The title of the pane whose border has a colour of its own; empty while there is none."""
+    titles = defaultdict(list)
+    for pane in panes(terminal):
+        titles[terminal.colour(pane.left, pane.top)].append(pane.title)
+    alone = [found[0] for found in titles.values() if len(found) == 1]
+    return alone[0] if len(alone) == 1 else ""
 
 
 # -- the list of PRDs ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from app.dashboard import Dashboard
 from app.machine import Load, Machine
+from app.screens.first_run import FirstRunScreen
 from coordinator.commands import Command
 from tests.support.scenes import Scene
 
@@ -22,7 +23,13 @@ Drive = Callable[[Dashboard, Pilot[int]], Awaitable[None]]
 
 
 def on_screen(
-    scene: Scene, drive: Drive, size: tuple[int, int] = (120, 35), *, on_quit: str = "ask", theme: str = ""
+    scene: Scene,
+    drive: Drive,
+    size: tuple[int, int] = (120, 35),
+    *,
+    on_quit: str = "ask",
+    theme: str = "",
+    first_run: FirstRunScreen | None = None,
 ) -> Dashboard:
     """Opens the dashboard on a scene, lets it settle, and drives it."""
     app = Dashboard(
@@ -31,6 +38,7 @@ def on_screen(
         now=lambda: scene.now,
         monotonic=lambda: scene.monotonic,
         on_quit=on_quit,
+        first_run=first_run,
     )
 
     async def run() -> None:

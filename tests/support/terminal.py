@@ -152,6 +152,12 @@ class Terminal:
         """The first row with `text` in it; empty if there is none."""
         return next((row for row in self.screen() if text in row), "")
 
+    def colour(self, x: int, y: int) -> str:
+        """What the cell's character is drawn in."""
+        self._feed()
+        found: str = self._emulator.buffer[y][x].fg
+        return found
+
     @property
     def modes(self) -> set[int]:
         """Private modes that are not as they were at first, by number."""
@@ -215,17 +221,21 @@ class Terminal:
     def wait_for(self, wanted: str | Callable[[], object], timeout: float = PATIENCE) -> None:
         """Until a text is on the screen, or something is true; at once wrong when the command has ended."""
         there = (lambda: wanted in self.text()) if isinstance(wanted, str) else wanted
+        found = False
 
         def settled() -> bool:
+            nonlocal found
             ended = self.process.poll() is not None
-            return bool(there()) or ended
+            if ended:
+                self._until_read()
+            found = bool(there())
+            return found or ended
 
         try:
             wait_until(settled, timeout)
         except AssertionError:
             raise AssertionError(f"{wanted!r} did not come within {timeout:g} s:\n{self.text()}") from None
-        self._until_read()
-        assert there(), f"it ended with {self.process.poll()}, and {wanted!r} did not come:\n{self.text()}"
+        assert found, f"it ended with {self.process.poll()}, and {wanted!r} did not come:\n{self.text()}"
 
     def wait_exit(self, timeout: float = PATIENCE) -> int:
         """The exit code, once all that was written has been read."""
@@ -254,8 +264,7 @@ class Terminal:
             with self._lock:
                 return self._master is None or not select.select([self._master], [], [], 0)[0]
 
-        if self.process.poll() is not None:
-            wait_until(read)
+        wait_until(read)
 
     def _feed(self) -> None:
         with self._lock:

@@ -172,3 +172,13 @@ def test_judging_settles_and_never_starts_what_must_wait(
         assert outlook(judged, judged.records[start.prd_id]) is None
     if begun:
         assert not nothing_can_run(judged)
+
+
+def test_what_a_queued_prd_came_with_is_said_again_once_its_folder_was_read() -> None:
+    unread = replace(record("a"), prd=None, reason="queued again by a person")
+    before = judge(engine(unread, record("b")))
+    assert before.records["a"].reason == "queued again by a person"
+    read = replace(before.records["a"], prd=prd())
+    assert judge(engine(read)).records["a"].reason == "queued again by a person"
+    fresh = judge(engine(replace(record("c"), prd=None)))
+    assert fresh.records["c"].reason == ""
