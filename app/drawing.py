@@ -88,13 +88,13 @@ def row(cells: Iterable[Cell]) -> Row:
     total, so_far, before = 0, "", ""
     for outside, columns, right in cells:
         total += columns
-        parts = clean(outside)
+        parts: Sequence[tuple[str, str]] = [(plain(text), tone) for text, tone in outside]
         left = columns - sum([width(text) for text, _tone in parts])
         if left < 0:
-            parts = cut(parts, columns)
+            parts = cut(clean(outside), columns)
         elif left:
-            blank = Span(" " * left)
-            parts = (blank, *parts) if right else (*parts, blank)
+            blank = (" " * left, "text")
+            parts = [blank, *parts] if right else [*parts, blank]
         for text, tone in parts:
             if tone == before:
                 so_far += text
