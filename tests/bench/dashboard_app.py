@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from coordinator.model import EngineSnapshot
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from tests.support.fake_engine import FakeEngine
 
 #: Rows, pictures before the first one comes again, and seconds between two of them.
