@@ -6,11 +6,12 @@ Every text goes through `text.plain` here, so that a pane drawn with it cannot l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.content import Content
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -87,13 +88,13 @@ def row(cells: Iterable[Cell]) -> Row:
     total, so_far, before = 0, "", ""
     for outside, columns, right in cells:
         total += columns
-        parts = clean(outside)
+        parts: Sequence[tuple[str, str]] = [(plain(text), tone) for text, tone in outside]
         left = columns - sum([width(text) for text, _tone in parts])
         if left < 0:
-            parts = cut(parts, columns)
+            parts = cut(clean(outside), columns)
         elif left:
-            blank = Span(" " * left)
-            parts = (blank, *parts) if right else (*parts, blank)
+            blank = (" " * left, "text")
+            parts = [blank, *parts] if right else [*parts, blank]
         for text, tone in parts:
             if tone == before:
                 so_far += text
@@ -115,7 +116,32 @@ def _css() -> str:
     return "\n".join([*tones, *grounds])
 
 
-class Drawn(Widget):
+class Titled(Widget):
+    """A widget with words in its border, which change without the rest of it being drawn again."""
+
+    _in_border = False
+
+    def entitle(self, above: Sequence[Span], below: Sequence[Span] = ()) -> None:
+        """Puts words into the border, above and below, if they are others than those that are there."""
+        words, more = title(above), title(below) if below else None
+        self._in_border = True
+        if self.border_title != words.markup:
+            self.border_title = words
+        if self.border_subtitle != (more.markup if more else None):
+            self.border_subtitle = more
+        self._in_border = False
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        if self._in_border and self.outer_size:
+            columns, lines = self.outer_size
+            top = Region(0, 0, columns, 1).translate(-self.content_offset)
+            regions = (top, top.translate((0, lines - 1)))
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+
+class Drawn(Titled):
     """A widget that draws its lines itself."""
 
     DEFAULT_CSS = _css()
@@ -155,12 +181,3 @@ def paragraphs(text: str) -> Content:
 def title(spans: Iterable[Span]) -> Content:
     """Spans as the title of a border."""
     return Content.assemble(*((text, " ".join(_TONES[tone]).strip()) for text, tone in clean(spans)))
-
-
-def entitle(widget: Widget, above: Sequence[Span], below: Sequence[Span] = ()) -> None:
-    """Puts words into a widget's border where they are others than before: they have all of it drawn anew."""
-    words, more = title(above), title(below) if below else None
-    if widget.border_title != words.markup:
-        widget.border_title = words
-    if widget.border_subtitle != (more.markup if more else None):
-        widget.border_subtitle = more

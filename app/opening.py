@@ -12,6 +12,7 @@ from typing import TextIO
 
 from app.actions import running
 from app.bridge import Bridge
+from app.cli import discard
 from app.dashboard import Dashboard
 from app.driver import Driver
 from app.headless import named, overrides, refuse_inside_worker, write
@@ -71,6 +72,7 @@ def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: b
         for number in (signal.SIGHUP, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a terminal that closes sends several
         left = _end(app.bridge)
+        _settle_streams()
     failure = app.bridge.failure or app.fault
     if app.signalled:
         failure = None  # the terminal is gone, or about to go: what else stumbles then is of no interest
@@ -84,6 +86,15 @@ def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: b
     if failure is not None:
         return 1
     return code if code is not None else app.return_code or 0
+
+
+def _settle_streams() -> None:
+    """What a closed terminal did not take any more shall not become the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            discard(stream)
 
 
 class RepositorySetup:

@@ -15,7 +15,7 @@ from textual.widgets import Input, Static
 
 from app import rows
 from app.actions import ACTIONS, BY_ID, Action, Where
-from app.drawing import Span, entitle, title
+from app.drawing import Span, title
 from app.estimate import Estimates, estimate
 from app.format import size
 from app.screens.choice import Choice, ChoiceScreen
@@ -163,11 +163,11 @@ class MainScreen(Screen[None]):
         log = self.log_view
         word = Span(log.title_word, "ready" if log.following else "wait")
         branch = [Span(view.branch, "faint")] if view and view.branch else []
-        entitle(self.stories, [name, Span("  "), *self._tab_names()], branch)
+        self.stories.entitle([name, Span("  "), *self._tab_names()], branch)
         alone = self._tab == "log" and not self._wide
         head = [name, Span("  "), *self._tab_names()] if alone else [Span("Log", "bright")]
         extent = [Span(size(log.log_size), "faint")] if log.log_size else []
-        entitle(log, [*head, Span("  "), word] if view else head, extent)
+        log.entitle([*head, Span("  "), word] if view else head, extent)
 
     def _tab_names(self) -> list[Span]:
         spans: list[Span] = []

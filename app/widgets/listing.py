@@ -38,6 +38,7 @@ class Listing(Drawn, can_focus=True):
         self._empty: tuple[Line, ...] = ()
         self._first = 0  # index of the topmost row shown
         self._cursor = 0
+        self._marked = 0  # where the cursor was drawn, counted from the topmost row shown
 
     # -- what a subclass draws --------------------------------------------------------------------------
 
@@ -77,11 +78,14 @@ class Listing(Drawn, can_focus=True):
         rows = self._rows_in_view()
         fresh = [self.line_of(index, columns) for index in rows]
         empty = () if self._keys else self.empty_lines(columns)
+        marked, self._marked = self._marked, self._cursor - self._first
         if head != self._head or empty != self._empty or len(fresh) != len(self._lines):
             self._head, self._empty, self._lines = head, empty, fresh
             self.refresh()
             return
-        changed = [y for y, (old, new) in enumerate(zip(self._lines, fresh, strict=True)) if old != new]
+        changed = {y for y, (old, new) in enumerate(zip(self._lines, fresh, strict=True)) if old != new}
+        if marked != self._marked:
+            changed |= {marked, self._marked}
         self._lines = fresh
         if changed:
             self.refresh(*(Region(0, y + len(head), columns, 1) for y in changed))

@@ -13,8 +13,8 @@ from textual.color import Color
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
+from app.drawing import Titled
 from app.text import plain
 from app.widgets.log_paint import LogPainter, Palette
 from app.widgets.log_place import Place
@@ -28,7 +28,7 @@ _SAID_FOR = 25  # polls for which it is said that something was passed over
 _CONTRAST = 0.15  # of brightness; a colour nearer to its ground than this is not used
 
 
-class LogView(Widget, can_focus=True):
+class LogView(Titled, can_focus=True):
     """`show` chooses the log, `poll` looks for more of it; the rest is moving about in it."""
 
     ALLOW_SELECT = False

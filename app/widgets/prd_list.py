@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from app import rows
-from app.drawing import Span, entitle
+from app.drawing import Span
 from app.estimate import Estimates
 from app.widgets.listing import Line, Listing
 from coordinator.model import EngineSnapshot, PrdView
@@ -47,7 +47,7 @@ class PrdList(Listing):
 
     def show_place(self) -> None:
         place = [Span(f"{self.cursor + 1}/{len(self.keys)}", "soft")] if self.keys else []
-        entitle(self, [Span("PRDs", "bright"), *self._counts], place)
+        self.entitle([Span("PRDs", "bright"), *self._counts], place)
 
     @property
     def chosen(self) -> PrdView | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.drawing import Cell, Span, entitle, row
+from app.drawing import Cell, Span, row
 from app.estimate import Estimates
 from app.format import rough
 from app.widgets.listing import Line, Listing
@@ -24,7 +24,7 @@ class QueueList(Listing):
         self.set_keys(list(self._views))
         waiting = str(len(self._views)) if self._views else ""
         state = Span("held", "wait") if self._held else Span("on", "ready")
-        entitle(self, [Span(f"Queue {waiting}".strip(), "bright"), Span("  "), state])
+        self.entitle([Span(f"Queue {waiting}".strip(), "bright"), Span("  "), state])
 
     def line_of(self, index: int, columns: int) -> Line:
         view = self._views[self.keys[index]]

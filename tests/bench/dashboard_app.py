@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from coordinator.model import EngineSnapshot
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from tests.support.fake_engine import FakeEngine
 
 #: Rows, pictures before the first one comes again, and seconds between two of them.
@@ -92,44 +94,49 @@ def made_up(percent: int) -> list[EngineSnapshot]:
     return made
 
 
-def table(percent: int) -> None:
+def _cells(snapshot: EngineSnapshot, columns: int) -> dict[str, dict[str, Text]]:
+    """What each cell of the twin says, by PRD and column."""
     from rich.text import Text
-    from textual.app import App, ComposeResult
-    from textual.widgets import DataTable
 
     from app import rows
     from app.estimate import estimate
     from app.format import bar
 
+    now = time.time()
+    ends = estimate(snapshot, now).ends
+    made = {}
+    for view in snapshot.prds:
+        done, total = view.progress.completed, view.progress.total
+        full, rest = bar(done, total, columns)
+        glyph, _word, _tone = rows.look(view.state)
+        end = ends.get(view.prd_id)
+        made[view.prd_id] = {
+            "glyph": Text(glyph, "blue"),
+            "name": Text(view.prd_id),
+            "bar": Text.assemble((full, "blue"), (rest, "grey37")),
+            "done": Text(f"{done}/{total}", justify="right"),
+            "time": Text(rows.elapsed_text(view, now), "grey62", justify="right"),
+            "eta": Text("" if end is None else rows.clock(end), justify="right"),
+            "now": Text(rows.now_text(view)[0], "grey62", no_wrap=True, overflow="ellipsis"),
+        }
+    return made
+
+
+def table(percent: int) -> None:
+    from textual.app import App, ComposeResult
+    from textual.widgets import DataTable
+
+    from app import rows
+
     pictures = made_up(percent)
     sizes = rows.columns(65)
-
-    def cells(snapshot: EngineSnapshot) -> dict[str, dict[str, Text]]:
-        now = time.time()
-        ends = estimate(snapshot, now).ends
-        made = {}
-        for view in snapshot.prds:
-            done, total = view.progress.completed, view.progress.total
-            full, rest = bar(done, total, sizes["bar"])
-            glyph, _word, _tone = rows.look(view.state)
-            end = ends.get(view.prd_id)
-            made[view.prd_id] = {
-                "glyph": Text(glyph, "blue"),
-                "name": Text(view.prd_id),
-                "bar": Text.assemble((full, "blue"), (rest, "grey37")),
-                "done": Text(f"{done}/{total}", justify="right"),
-                "time": Text(rows.elapsed_text(view, now), "grey62", justify="right"),
-                "eta": Text("" if end is None else rows.clock(end), justify="right"),
-                "now": Text(rows.now_text(view)[0], "grey62", no_wrap=True, overflow="ellipsis"),
-            }
-        return made
 
     class Twin(App[None]):
         CSS = "DataTable { width: 56%; height: 1fr; border: round $primary; }"
 
         def __init__(self) -> None:
             super().__init__()
-            self._shown = cells(pictures[0])
+            self._shown = _cells(pictures[0], sizes["bar"])
             self._numbers = count(1)
 
         def compose(self) -> ComposeResult:
@@ -146,7 +153,7 @@ def table(percent: int) -> None:
 
         def _change(self) -> None:
             table = self.query_one(DataTable)
-            fresh = cells(pictures[next(self._numbers) % len(pictures)])
+            fresh = _cells(pictures[next(self._numbers) % len(pictures)], sizes["bar"])
             for name, row in fresh.items():
                 for key, text in row.items():
                     if text != self._shown[name][key]:

@@ -161,7 +161,7 @@ def test_ended_in_the_middle_it_says_where_it_was(tmp_path: Path) -> None:
         text=True,
     )
     with process:
-        wait_until(lambda: list((tmp_path / "tmp").glob("prd-tui-demo-*")), 60, "the repository")
+        wait_until(lambda: list((tmp_path / "tmp").glob("prd-tui-demo-*/shop")), 60, "the repository")
         repo = made(tmp_path)
         wait_until(lambda: active(repo), 60, "the first worker")
         process.send_signal(signal.SIGTERM)

@@ -33,7 +33,11 @@ from tests.support.waiting import wait_until
 PATIENCE = 60.0
 
 #: What the shell does for a command it starts: the terminal becomes the controlling one of a new session.
-_LOGIN = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+_LOGIN = (
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGINT, signal.SIG_DFL); signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 KEYS = {
     "enter": "\r",
     "escape": "\x1b",
