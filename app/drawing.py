@@ -6,6 +6,7 @@ Every text goes through `text.plain` here, so that a pane drawn with it cannot l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import ClassVar, NamedTuple, Self
 
 from rich.segment import Segment
@@ -38,6 +39,9 @@ TONES = frozenset(_TONES)
 #: Grounds a line can lie on.
 _GROUNDS = {"ground": "transparent", "cursor": "$primary 22%", "cursor-blurred": "$foreground 8%"}
 
+#: Length of the texts that are worth being remembered: a list is made of the same few short ones again and again.
+_OFTEN = 64
+
 
 class Span(NamedTuple):
     text: str
@@ -50,6 +54,13 @@ class Cell(NamedTuple):
     spans: tuple[Span, ...]
     columns: int
     right: bool = False
+
+
+@lru_cache(4096)
+def _measured(text: str) -> tuple[str, int]:
+    """A text as it can be shown, and its width."""
+    shown = plain(text)
+    return shown, width(shown)
 
 
 def clean(spans: Iterable[Span]) -> tuple[Span, ...]:
@@ -88,13 +99,16 @@ def row(cells: Iterable[Cell]) -> Row:
     total, so_far, before = 0, "", ""
     for outside, columns, right in cells:
         total += columns
-        parts: Sequence[tuple[str, str]] = [(plain(text), tone) for text, tone in outside]
-        left = columns - sum([width(text) for text, _tone in parts])
+        parts: list[tuple[str, str]] = []
+        left = columns
+        for text, tone in outside:
+            shown, cells_of_it = _measured(text) if len(text) <= _OFTEN else _measured.__wrapped__(text)
+            parts.append((shown, tone))
+            left -= cells_of_it
         if left < 0:
-            parts = cut(clean(outside), columns)
+            parts = [*cut(clean(outside), columns)]
         elif left:
-            blank = (" " * left, "text")
-            parts = [blank, *parts] if right else [*parts, blank]
+            parts.insert(0 if right else len(parts), (" " * left, "text"))
         for text, tone in parts:
             if tone == before:
                 so_far += text

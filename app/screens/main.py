@@ -269,7 +269,6 @@ class MainScreen(Screen[None]):
 
     def on_listing_moved(self, event: Listing.Moved) -> None:
         if event.listing.id == "prds":
-            self.prds.show_place()
             self.show_chosen()
 
     def on_log_view_reading_changed(self) -> None:

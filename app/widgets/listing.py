@@ -56,12 +56,18 @@ class Listing(Drawn, can_focus=True):
 
     # -- content ----------------------------------------------------------------------------------------
 
-    def set_keys(self, keys: Sequence[str]) -> None:
-        """The rows that there are now; those whose text changed are drawn again."""
+    def set_keys(self, keys: Sequence[str], at: str | None = None) -> None:
+        """The rows that there are now; those whose text changed are drawn again.
+
+        `at`: the key that the cursor goes to, the first one if it is not there; None: it stays where it is.
+        """
         old = self.key
         self._keys = tuple(keys)
-        if old in self._keys:
-            self._cursor = self._keys.index(old)
+        wanted = old if at is None else at
+        if at is not None:
+            self._cursor = self._first = 0
+        if wanted in self._keys:
+            self._cursor = self._keys.index(wanted)
         else:
             self._cursor = min(self._cursor, max(0, len(self._keys) - 1))
         self._keep_in_view()
@@ -121,10 +127,6 @@ class Listing(Drawn, can_focus=True):
         self._keep_in_view()
         self.redraw()
         self.post_message(self.Moved(self, self.key))
-
-    def go_to_key(self, key: str) -> None:
-        if key in self._keys:
-            self.go_to(self._keys.index(key))
 
     def scroll_lines(self, count: int) -> None:
         self.go_to(self._cursor + count)

@@ -28,7 +28,7 @@ class PrdList(Listing):
         self._now = 0.0
         self._hint = ""
         self._counts: list[Span] = []
-        self.show_place()
+        self._show_place()
 
     def show(self, snapshot: EngineSnapshot, estimates: Estimates, now: float, hint: str) -> None:
         """`hint`: what stands in the empty list."""
@@ -38,14 +38,18 @@ class PrdList(Listing):
         self._estimates, self._now, self._hint = estimates, now, hint
         self.set_keys([view.prd_id for view in views])
         self._counts = [Span("  "), *rows.counts(views)] if views else []
-        self.show_place()
+        self._show_place()
 
     def tick(self, now: float) -> None:
         """Time has passed: the clocks of what runs go on."""
         self._now = now
         self.redraw()
 
-    def show_place(self) -> None:
+    def go_to(self, index: int) -> None:
+        super().go_to(index)
+        self._show_place()
+
+    def _show_place(self) -> None:
         place = [Span(f"{self.cursor + 1}/{len(self.keys)}", "soft")] if self.keys else []
         self.entitle([Span("PRDs", "bright"), *self._counts], place)
 

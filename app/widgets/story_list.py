@@ -29,10 +29,7 @@ class StoryList(Listing):
         other = (view.prd_id if view else "") != (self._view.prd_id if self._view else "")
         self._view, self._now = view, now
         self._stories = {story.id: story for story in view.stories} if view else {}
-        self.set_keys(list(self._stories))
-        if other and view is not None:
-            self.to_start()
-            self.go_to_key(_first_of_interest(view))
+        self.set_keys(list(self._stories), at=_first_of_interest(view) if other and view else None)
 
     def tick(self, now: float) -> None:
         self._now = now
