@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,10 @@ class Refused(Exception):
     def __init__(self, reason: str, gate: str = "", gate_output: str = "") -> None:
         super().__init__(reason)
         self.gate, self.gate_output = gate, gate_output
+
+
+#: Signals that ask for the end, and the seconds in which one that goes to a whole run reaches all of it.
+_ASKING, _TOGETHER = frozenset({signal.SIGINT, signal.SIGTERM}), 2.0
 
 
 class Cut(Exception):
@@ -74,7 +80,7 @@ class Attempt:
         Raises Refused, Cut, and NoProgram where the agent cannot be started.
         """
         outcome = self._call_agent()
-        if self._bench.ending():
+        if self._cut_short(outcome):
             raise Cut
         self._judge(outcome)
         try:
@@ -182,6 +188,14 @@ class Attempt:
         limit = self._bench.settings.coordinator.gate_minutes * 60
         outcome = self._bench.caller.run(argv, env, limit=limit, keep=(HEAD, TAIL))
         self.seconds += outcome.seconds
-        if not outcome.ok and self._bench.ending():
+        if not outcome.ok and self._cut_short(outcome):
             raise Cut
         return outcome
+
+    def _cut_short(self, outcome: Outcome) -> bool:
+        """Whether a signal asks for the end. A call that one has ended may have got it a moment before us."""
+        if not outcome.exit.timed_out and outcome.exit.code - 128 in _ASKING:
+            deadline = time.monotonic() + _TOGETHER
+            while not self._bench.ending() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return self._bench.ending()

@@ -60,12 +60,12 @@ def test_what_a_gate_leaves_running_is_ended_too(tmp_path: Path) -> None:
 
 
 def test_a_gate_that_takes_too_long_has_failed(tmp_path: Path) -> None:
-    stories = [{"id": "a", "title": "A", "verify": ["echo waiting; sleep 600"]}]
+    stories = [{"id": "a", "title": "A", "verify": ["echo waiting; exec sleep 600"]}]
     site = LoopSite(
         tmp_path, more="max_attempts = 1\n[coordinator]\ngate_minutes = 0.01", userStories=stories
     )
     assert site.worker().returncode == 1
-    assert site.refusals == ["gate `echo waiting; sleep 600` took too long and was ended: waiting"]
+    assert site.refusals == ["gate `echo waiting; exec sleep 600` took too long and was ended: waiting"]
 
 
 def test_output_of_any_kind_arrives_as_it_is(tmp_path: Path) -> None:
