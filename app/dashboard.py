@@ -162,8 +162,7 @@ class Dashboard(App[int]):
             spans += [Span(f"what you see is {short(stale_for)} old.")]
         elif snapshot.faults:
             spans = [Span(" ! ", "bad"), Span(snapshot.faults[0], "bad")]
-        elif FIRST in snapshot.queue.hold_kinds:
-            ready = len(snapshot.queue.order)
+        elif FIRST in snapshot.queue.hold_kinds and (ready := _startable(snapshot)):
             count = "1 PRD is ready" if ready == 1 else f"{ready} PRDs are ready"
             spans = [
                 Span(f" {count} — ", "bright"),
@@ -285,6 +284,11 @@ _LEAVE = (
     Choice("stop", "Stop all", danger=True),
     Choice("cancel", "Cancel"),
 )
+
+
+def _startable(snapshot: EngineSnapshot) -> int:
+    """How many PRDs would start once nothing holds the queue; a blocked one waits for a person."""
+    return sum(view.state is PrdState.QUEUED for view in snapshot.prds)
 
 
 def _runs(count: int) -> str:

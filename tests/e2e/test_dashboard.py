@@ -14,7 +14,7 @@ from coordinator.git import discover
 from tests.support.cli import LAUNCHER, completed, make_project, pauses, prd_tui, workers
 from tests.support.frames import bar, choose, chosen_row, fills, focused, frame, prd_row
 from tests.support.invariant import runs_started
-from tests.support.repos import drop_prd, make_repo
+from tests.support.repos import drop_prd, make_repo, prd_json
 from tests.support.terminal import Terminal, dashboard
 from tests.support.waiting import wait_until
 from tests.support.workers import LOOP
@@ -151,6 +151,7 @@ def test_the_first_time_in_ones_own_repository(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "repo", {"README.md": "# shop\n", "loop.py": LOOP})
     for name in ("login", "search"):
         drop_prd(repo, name)
+    drop_prd(repo, "blocked", prd_json(dependsOn=["nobody"]))
     with dashboard(repo, size=(80, 24)) as terminal:
         terminal.wait_for("Who shall work through the PRDs?")
         terminal.wait_for(lambda: "your loop script" in terminal.row_of("./loop.py"))
