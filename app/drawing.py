@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import ClassVar, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
 from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
@@ -37,7 +38,7 @@ _TONES = {
 }
 TONES = frozenset(_TONES)
 #: Grounds a line can lie on.
-_GROUNDS = {"ground": "transparent", "cursor": "$primary 22%", "cursor-blurred": "$foreground 8%"}
+_GROUNDS = {"ground": "$background 0%", "cursor": "$primary 22%", "cursor-blurred": "$foreground 8%"}
 
 #: Length of the texts that are worth being remembered: a list is made of the same few short ones again and again.
 _OFTEN = 64
@@ -121,15 +122,6 @@ def row(cells: Iterable[Cell]) -> Row:
     return line
 
 
-def _css() -> str:
-    tones = (
-        f"Drawn > .tone--{tone} {{ color: {colour}; {'text-style: bold;' if style else ''} }}"
-        for tone, (colour, style) in _TONES.items()
-    )
-    grounds = (f"Drawn > .ground--{name} {{ background: {colour}; }}" for name, colour in _GROUNDS.items())
-    return "\n".join([*tones, *grounds])
-
-
 class Titled(Widget):
     """A widget with words in its border, which change without the rest of it being drawn again."""
 
@@ -158,11 +150,6 @@ class Titled(Widget):
 class Drawn(Titled):
     """A widget that draws its lines itself."""
 
-    DEFAULT_CSS = _css()
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in _TONES} | {
-        f"ground--{ground}" for ground in _GROUNDS
-    }
-
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._styles: dict[tuple[str, str], Style] = {}
@@ -177,10 +164,18 @@ class Drawn(Titled):
         """The style of a tone on a ground, in the theme of the moment."""
         style = self._styles.get((tone, ground))
         if style is None:
-            under = self.get_component_rich_style(f"ground--{ground}")
-            style = self.get_component_rich_style(f"tone--{tone}") + Style(bgcolor=under.bgcolor)
+            colour, weight = _TONES[tone]
+            below = self.background_colors[1]
+            ink, paper = below + self._colour(colour), below + self._colour(_GROUNDS[ground])
+            style = Style(color=ink.rich_color, bgcolor=paper.rich_color, bold=weight == "bold" or None)
             self._styles[(tone, ground)] = style
         return style
+
+    def _colour(self, words: str) -> Color:
+        """`$name` of the theme, or that with its strength: `$name 58%`."""
+        name, _, strength = words.partition(" ")
+        colour = Color.parse(self.app.theme_variables[name.removeprefix("$")])
+        return colour.multiply_alpha(float(strength.rstrip("%") or 100) / 100)
 
     def notify_style_update(self) -> None:
         self._styles.clear()

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench.dashboard_app import ROWS
-from tests.bench.harness import Row, bench, cpu_seconds, ms, p50, percentile, resident
+from tests.bench.harness import Row, bench, cpu_seconds, ms, p50, percentile, resident, versus
 from tests.support.cli import LAUNCHER, ROOT, make_project
 from tests.support.repos import drop_prd
 from tests.support.watched_terminal import WatchedTerminal, in_terminal
@@ -17,6 +17,7 @@ SIZE, KEEP = (120, 60), 1 << 17
 #: Rounds, seconds of one of them, and those that a screen has to come to rest.
 ROUNDS, SPAN, SETTLE = 5, 8.0, 2.0
 IDLE_SPAN = 30.0
+FIRST_ROUNDS = 15
 DOWN = b"\x1b[B"
 
 
@@ -110,6 +111,26 @@ def dashboard_idle(folder: Path) -> list[Row]:
         _core("at rest, three clocks: % of a core", anchor, cpu["clocks"], 0.5),
         _core("an empty repository with its engine: % of a core", anchor, cpu["real"], 0.5),
     ]
+
+
+@bench
+def first_row(folder: Path) -> list[Row]:
+    """From the start of the process to the first row of a held repository with 10 PRDs, each time by turns."""
+    repo = make_project(folder)
+    for number in range(10):
+        drop_prd(repo, f"feature-{number:02}")
+    bare, ours = [], []
+    for _ in range(FIRST_ROUNDS + 1):  # the first one reads from the disk what the others find in memory
+        bare.append(_shows([*APP, "bare"], b"first-paint", ROOT))
+        ours.append(_shows(LAUNCHER[1:], b"feature-00", repo))
+    return [versus("first row of 10 PRDs", "an app without anything", bare[1:], ours[1:], 1.2)]
+
+
+def _shows(argv: list[str], wanted: bytes, cwd: Path) -> float:
+    began = time.perf_counter()
+    with in_terminal(argv, keep=KEEP, cwd=cwd) as terminal:
+        terminal.wait_for(wanted)
+        return time.perf_counter() - began
 
 
 @bench
