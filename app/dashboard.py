@@ -69,12 +69,23 @@ class Dashboard(App[int]):
         self._on_quit = on_quit
         self._first_run = first_run
         self._ending: StopMode | None = None
-        self._banner: tuple[Span, ...] | None = None
+        self._banner: tuple[Span, ...] = ()
+        self._take_colours()
 
     # -- beginning --------------------------------------------------------------------------------------
 
+    def _take_colours(self) -> None:
+        """Before anything is drawn: to change them afterwards costs a style sheet read and a layout each."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = self._preferences.get("theme") or DARK
+        self.set_reactive(App.theme, wanted if wanted in self.available_themes else DARK)
+        self.set_reactive(App.ansi_theme_dark, ANSI_DARK)
+        self.set_reactive(App.ansi_theme_light, ANSI_LIGHT)
+        self.stylesheet.set_variables(self.get_css_variables())
+
     def get_default_screen(self) -> Screen[None]:
-        return MainScreen()
+        return MainScreen(self.size)
 
     def on_load(self) -> None:
         """Before the terminal is touched: from then on it has to be restored, whatever comes."""
@@ -83,11 +94,6 @@ class Dashboard(App[int]):
             loop.add_signal_handler(number, self._signalled, number)
 
     def on_mount(self) -> None:
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.ansi_theme_dark, self.ansi_theme_light = ANSI_DARK, ANSI_LIGHT
-        wanted = self._preferences.get("theme") or DARK
-        self.theme = wanted if wanted in self.available_themes else DARK
         self.theme_changed_signal.subscribe(self, lambda theme: self._preferences.set("theme", theme.name))
         if self.signalled:
             return  # it came while the screen was being opened

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Protocol, cast
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, Static
@@ -65,12 +66,13 @@ class MainScreen(Screen[None]):
         for action in ACTIONS
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, size: Size) -> None:
+        """`size`: the terminal's, so that the first layout is the right one."""
+        super().__init__(classes=" ".join(_classes(size)))
         self._snapshot = EngineSnapshot()
         self._tab = "stories"
         self._searched = ""
-        self._columns = self._row_count = 0
+        self._columns, self._row_count = size
 
     def compose(self) -> ComposeResult:
         yield Gauges(id="gauges")
@@ -347,3 +349,12 @@ class MainScreen(Screen[None]):
     @property
     def chosen(self) -> PrdView | None:
         return self.prds.chosen
+
+
+def _classes(size: Size) -> Iterator[str]:
+    """Those that the toolkit puts on a screen of this size, too."""
+    for cells, points in (
+        (size.width, MainScreen.HORIZONTAL_BREAKPOINTS),
+        (size.height, MainScreen.VERTICAL_BREAKPOINTS),
+    ):
+        yield [name for least, name in points if cells >= least][-1]
