@@ -82,6 +82,7 @@ class Dashboard(App[int]):
         self.set_reactive(App.theme, wanted if wanted in self.available_themes else DARK)
         self.set_reactive(App.ansi_theme_dark, ANSI_DARK)
         self.set_reactive(App.ansi_theme_light, ANSI_LIGHT)
+        self._refresh_truecolor_filter(self.ansi_theme)
         self.stylesheet.set_variables(self.get_css_variables())
 
     def get_default_screen(self) -> Screen[None]:

@@ -253,7 +253,7 @@ def test_pause_stops_every_session_and_resume_continues_them(jobs: Jobs) -> None
     assert processes.suspend(handle.job_dir, jobs.worktree)
     states = [read_process(who.pid) for who in processes.members(handle.job_dir)]
     assert len(states) >= 3
-    assert all(process is not None and process.stopped for process in states)
+    assert all(process is not None and processes.held(process) for process in states)
     assert processes.suspended(handle.job_dir)
     processes.resume(handle.job_dir, jobs.worktree)
     assert not processes.suspended(handle.job_dir)
