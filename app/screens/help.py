@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from textwrap import wrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -60,14 +61,23 @@ def _lines() -> Iterator[Sequence[Span]]:
     for group, actions in groupby(ordered, key=lambda action: action.group):
         yield [Span(group, "strong")]
         for action in actions:
-            shown = Cell((Span(action.shown, "key"),), 11)
-            yield row([Cell((), 2), shown, Cell((Span(action.help),), 62)])
+            yield from _entry(Span(action.shown, "key"), action.help, 11)
         yield []
     yield [Span("States", "strong")]
     for state, meaning in _MEANINGS.items():
         glyph, word, tone = look(state)
-        yield row([Cell((), 2), Cell((Span(f"{glyph} {word}", tone),), 14), Cell((Span(meaning),), 59)])
+        yield from _entry(Span(f"{glyph} {word}", tone), meaning, 14)
 
 
+def _entry(name: Span, text: str, columns: int) -> Iterator[Sequence[Span]]:
+    """A name in its column and as many lines beside it as the text needs."""
+    names = Cell((name,), columns)
+    for line in wrap(text, _WIDTH - 2 - columns):
+        yield row([Cell((), 2), names, Cell((Span(line),), _WIDTH - 2 - columns)])
+        names = Cell((), columns)
+
+
+#: Columns of a line: as many as the smallest usual terminal has room for here.
+_WIDTH = 69
 #: In the order in which they are shown.
 _GROUPS = ("PRD", "Queue", "Log", "Move", "prd-tui")

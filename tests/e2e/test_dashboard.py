@@ -213,12 +213,16 @@ def overlaid(terminal: Terminal) -> None:
         terminal.write(keys)
         terminal.wait_for(shown)
         terminal.press("escape")
-        terminal.wait_for(lambda: fills(terminal))
+        terminal.wait_for(is_gone(terminal, shown))
     for pane in ("search", "Log", "Queue", "PRDs"):
         terminal.press("tab")
         terminal.wait_for(focus_is_on(terminal, pane))
     terminal.press("k")
     terminal.wait_for(lambda: "login" in chosen_row(terminal))
+
+
+def is_gone(terminal: Terminal, text: str) -> Callable[[], bool]:
+    return lambda: text not in terminal.text() and fills(terminal)
 
 
 def focus_is_on(terminal: Terminal, pane: str) -> Callable[[], bool]:
