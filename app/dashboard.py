@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from textual import events
 from textual.app import App, SystemCommand
 from textual.driver import Driver
+from textual.reactive import Reactive
 from textual.screen import Screen
 
 from app import actions
@@ -45,6 +46,8 @@ class Dashboard(App[int]):
     CSS = files("styles").joinpath("dashboard.tcss").read_text("utf-8")
     TITLE = "prd-tui"
     ENABLE_COMMAND_PALETTE = True
+    ansi_theme_dark = Reactive(ANSI_DARK, init=False)
+    ansi_theme_light = Reactive(ANSI_LIGHT, init=False)
 
     def __init__(
         self,
@@ -80,9 +83,6 @@ class Dashboard(App[int]):
             self.register_theme(theme)
         wanted = self._preferences.get("theme") or DARK
         self.set_reactive(App.theme, wanted if wanted in self.available_themes else DARK)
-        self.set_reactive(App.ansi_theme_dark, ANSI_DARK)
-        self.set_reactive(App.ansi_theme_light, ANSI_LIGHT)
-        self._refresh_truecolor_filter(self.ansi_theme)
         self.stylesheet.set_variables(self.get_css_variables())
 
     def get_default_screen(self) -> Screen[None]:
@@ -95,6 +95,8 @@ class Dashboard(App[int]):
             loop.add_signal_handler(number, self._signalled, number)
 
     def on_mount(self) -> None:
+        if self.theme != DARK:
+            self.mutate_reactive(App.theme)  # the toolkit has to be told of all others: a light one, for one
         self.theme_changed_signal.subscribe(self, lambda theme: self._preferences.set("theme", theme.name))
         if self.signalled:
             return  # it came while the screen was being opened
