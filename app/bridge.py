@@ -57,6 +57,11 @@ class Bridge:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    @property
+    def at_rest(self) -> bool:
+        """The engine has started, and nothing of its start is still under way."""
+        return self.started and self.engine is not None and self.engine.is_idle()
+
     def look(self) -> Seen:
         if self.engine is None:
             return Seen(EngineSnapshot(), False, (), 0.0, ended=False)

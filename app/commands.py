@@ -77,6 +77,9 @@ def _paths(start: Path) -> Paths:
 
 
 def _dashboard(arguments: argparse.Namespace, start: Path) -> int:
+    from app import garbage
+
+    garbage.hold()
     from app.opening import open_dashboard
 
     return open_dashboard(arguments, _paths(start))

@@ -34,6 +34,10 @@ from coordinator.model import FIRST, PERSON, EngineSnapshot, PrdState
 
 #: Seconds between two samples of the machine's load, and two movements of the clocks.
 SAMPLE, TICK = 2.0, 1.0
+#: Seconds between two looks at an engine that is starting, and how many of them there are at most.
+EARLY, EARLY_LOOKS = 0.02, 100
+#: Seconds after which all that a start makes has been made.
+SETTLED = 3.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
@@ -58,6 +62,7 @@ class Dashboard(App[int]):
         on_quit: str = "ask",
         first_run: FirstRunScreen | None = None,
         driver: type[Driver] | None = None,
+        once_settled: Callable[[], None] | None = None,
         now: Clock = time.time,
         monotonic: Clock = time.monotonic,
     ) -> None:
@@ -71,6 +76,7 @@ class Dashboard(App[int]):
         self._preferences = preferences or Preferences(None)
         self._on_quit = on_quit
         self._first_run = first_run
+        self._once_settled = once_settled
         self._ending: StopMode | None = None
         self._banner: tuple[Span, ...] = ()
         self._take_colours()
@@ -101,9 +107,11 @@ class Dashboard(App[int]):
         if self.signalled:
             return  # it came while the screen was being opened
         if self._first_run is None:
-            self.bridge.start()
+            self._start()
         else:
             self.push_screen(self._first_run, self._agreed)
+        if self._once_settled is not None:
+            self.set_timer(SETTLED, self._once_settled)
         self.set_interval(LOOK, self.look)
         self.set_interval(TICK, self._tick)
         self.set_interval(SAMPLE, self._sample)
@@ -111,9 +119,20 @@ class Dashboard(App[int]):
     def _agreed(self, go_on: bool | None) -> None:
         """The first look at a repository is over: only now the engine starts."""
         if go_on:
-            self.bridge.start()
+            self._start()
         else:
             self.leave(StopMode.DETACH, 0)
+
+    def _start(self) -> None:
+        """Opens the engine. What it finds first is waited for, so it is looked at more often until it is at rest."""
+        self.bridge.start()
+        self._early = self.set_interval(EARLY, self._look_early, repeat=EARLY_LOOKS)
+
+    def _look_early(self) -> None:
+        at_rest = self.bridge.at_rest
+        self.look()
+        if at_rest:
+            self._early.stop()
 
     def _signalled(self, number: int) -> None:
         """Leaves; the workers go on. A terminal that closes sends several: further ones mean nothing."""

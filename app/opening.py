@@ -10,6 +10,7 @@ import sys
 import traceback
 from typing import TextIO
 
+from app import garbage
 from app.actions import running
 from app.bridge import Bridge
 from app.cli import discard
@@ -63,6 +64,7 @@ def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: b
         machine=Machine(str(paths.root)),
         preferences=Preferences(preferences_file()),
         on_quit=settings_desk(paths).row("coordinator.on_quit").value,
+        once_settled=garbage.release,
         first_run=None if "worker.agent" in chosen else setup.question(),
         driver=Driver,
     )

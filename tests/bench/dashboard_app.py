@@ -68,10 +68,11 @@ def living(snapshot: EngineSnapshot) -> FakeEngine:
 
 
 def show(engine: FakeEngine) -> None:
+    from app import garbage
     from app.dashboard import Dashboard
     from app.machine import Machine
 
-    Dashboard(lambda: engine, machine=Machine("/")).run()
+    Dashboard(lambda: engine, machine=Machine("/"), once_settled=garbage.release).run()
 
 
 def made_up(percent: int) -> list[EngineSnapshot]:

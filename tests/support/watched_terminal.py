@@ -11,7 +11,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,7 +63,12 @@ class WatchedTerminal:
 
 @contextmanager
 def in_terminal(
-    argv: Sequence[str], *, keep: int = 1 << 27, cwd: Path = ROOT, size: tuple[int, int] = (COLUMNS, ROWS)
+    argv: Sequence[str],
+    *,
+    keep: int = 1 << 27,
+    cwd: Path = ROOT,
+    size: tuple[int, int] = (COLUMNS, ROWS),
+    env: Mapping[str, str] | None = None,
 ) -> Iterator[WatchedTerminal]:
     """Python with these arguments on a terminal of `size` (columns, rows); it is ended at the end."""
     master, slave = pty.openpty()
@@ -71,7 +76,7 @@ def in_terminal(
     process = subprocess.Popen(
         [sys.executable, *argv],
         cwd=cwd,
-        env=environment({"TERM": "xterm-256color", "COLORTERM": "truecolor"}),
+        env=environment({"TERM": "xterm-256color", "COLORTERM": "truecolor"} | dict(env or {})),
         stdin=slave,
         stdout=slave,
         stderr=slave,
