@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import fmean
 
 from coordinator.model import EngineSnapshot, PrdState, PrdView, StoryState
 
@@ -28,7 +27,7 @@ def estimate(snapshot: EngineSnapshot, now: float) -> Estimates:
     """`now`: seconds since the epoch."""
     known = {view.prd_id: _durations(view) for view in snapshot.prds}
     every = [seconds for own in known.values() for seconds in own]
-    common = fmean(every) if len(every) >= SAMPLES else None
+    common = _mean(every) if len(every) >= SAMPLES else None
     ends: dict[str, float] = {}
     for view in snapshot.prds:
         if view.state in _AT_WORK and (left := _left(view, known[view.prd_id], common, now)) is not None:
@@ -37,13 +36,17 @@ def estimate(snapshot: EngineSnapshot, now: float) -> Estimates:
     return Estimates(ends, starts, last)
 
 
+def _mean(seconds: list[float]) -> float:
+    return sum(seconds) / len(seconds)
+
+
 def _durations(view: PrdView) -> list[float]:
     return [story.seconds for story in view.stories if story.state is StoryState.DONE and story.seconds > 0]
 
 
 def _left(view: PrdView, own: list[float], common: float | None, now: float) -> float | None:
     """How long the PRD still takes: by its `own` finished stories where there are enough of them."""
-    each = fmean(own) if len(own) >= SAMPLES else common
+    each = _mean(own) if len(own) >= SAMPLES else common
     if each is None:
         return None
     open_stories = view.progress.total - view.progress.completed
