@@ -185,7 +185,7 @@ def stop(state: EngineState, record: Record, by: str, kill: bool, now: float) ->
     if record.state is not PrdState.STOPPING:
         after = replace(after, since=now, reason="ending its processes")
     state = state.with_record(after)
-    if record.run is None or record.state is PrdState.STARTING:
+    if record.run is None or (record.state is PrdState.STARTING and not record.setting_up):
         return state, ()  # the start looks for this before it spawns, and `_started` after
     return state, (EndRun(record.run, after.wanted, 0.0 if kill else state.stop_grace),)
 

@@ -16,6 +16,7 @@ from coordinator.git import Git
 from coordinator.metrics import Metrics
 from coordinator.model import Run
 from coordinator.paths import Paths
+from coordinator.shell_jobs import ShellJobs
 from coordinator.worktrees import Worktrees
 
 
@@ -27,6 +28,7 @@ class Context:
     worktrees: Worktrees
     executor: Executor
     exits: ExitWatcher
+    shell: ShellJobs
     metrics: Metrics
     log: EngineLog
     settings: Callable[[], Settings]

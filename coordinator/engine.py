@@ -40,6 +40,7 @@ from coordinator.registry import Registry
 from coordinator.runs import recorded_prds
 from coordinator.sampler import Sampler
 from coordinator.settings_watch import SettingsWatch
+from coordinator.shell_jobs import ShellJobs
 from coordinator.state import EngineState, slots_used
 from coordinator.surroundings import Surroundings
 from coordinator.worktrees import Worktrees
@@ -167,13 +168,15 @@ class Engine:
             lambda: float(self._settings.current().coordinator.refresh),
             clock,
         )
+        executor = LocalExecutor()
         context = Context(
             paths=paths,
             clock=clock,
             git=self._git,
             worktrees=Worktrees(self._git, paths, paths.root / settings.worktree.root),
-            executor=LocalExecutor(),
+            executor=executor,
             exits=self._exits,
+            shell=ShellJobs(executor, self._exits, self._git, clock, self._settings.current),
             metrics=self._metrics,
             log=self._log,
             settings=self._settings.current,

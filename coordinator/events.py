@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from coordinator.commands import Command, StopMode
-from coordinator.model import Exit, Prd, Progress, Run, StoryView
+from coordinator.model import WORKER, Exit, Prd, Progress, Run, StoryView
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,19 @@ class RunPrepared(PrdEvent):
 
 
 @dataclass(frozen=True)
+class SetUpBegun(RunEvent):
+    """A set-up command runs in the run's worktree."""
+
+    command: str
+
+
+@dataclass(frozen=True)
 class StartRefused(PrdEvent):
+    """`hold`: the kind of hold that a refusal of kind HOLD places."""
+
     kind: Refusal
     reason: str
+    hold: str = WORKER
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ POINTS = (
     "worktree-added",  # the worktree is registered and empty
     "worktree-filled",  # files are there, the mark is not
     "filled-marked",
+    "setup-started",
+    "set-up-marked",  # every set-up command succeeded
     "keeper-spawned",  # the keeper lives, the coordinator has not read its record
     "start-recorded",
     "exit-seen",  # the worker's exit was read, nothing was decided
@@ -35,6 +37,7 @@ POINTS = (
     "paused",  # every process stands still, nobody was told
     "resume-wanted",  # in the journal, every process still stands
     "stop-wanted",  # the stop is in the journal, no signal was sent
+    "teardown-started",
     "registry-replaced",
 )
 

@@ -8,19 +8,28 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from coordinator import branches, prd_file
+from coordinator import branches, prd_file, processes
 from coordinator.clock import iso
 from coordinator.context import Context
 from coordinator.effects import StartRun
 from coordinator.errors import GitError, PrdTuiError, StateError
-from coordinator.events import Refusal, RunPrepared, RunSwept, StartRefused, WorkerExited, WorkerStarted
+from coordinator.events import (
+    Refusal,
+    RunPrepared,
+    RunSwept,
+    SetUpBegun,
+    StartRefused,
+    WorkerExited,
+    WorkerStarted,
+)
 from coordinator.faultpoints import reach
 from coordinator.files import write_atomic
 from coordinator.jobs import JobSpec, JobStatus, inspect
 from coordinator.litter import head_branch
 from coordinator.mending import mend
-from coordinator.model import Exit, Prd, Run
-from coordinator.runs import Intent, Journal, new_run_id, runs_of, write_intent
+from coordinator.model import SETUP, Exit, Prd, Run
+from coordinator.runs import Intent, Journal, command_dirs, new_run_id, runs_of, write_intent
+from coordinator.setup import SetUpFailed, set_up
 from coordinator.stashes import pin_stashes
 from coordinator.verification import put_back_what_was_set_aside
 from coordinator.worker_command import require_agent, worker_words
@@ -51,6 +60,8 @@ class Launcher:
             self._spawn(wanted, run, worktree)
         except NoWorker as error:
             context.post(StartRefused(wanted.prd_id, Refusal.HOLD, str(error)))
+        except SetUpFailed as error:
+            context.post(StartRefused(wanted.prd_id, Refusal.HOLD, str(error), SETUP))
         except PrdTuiError as error:
             context.post(StartRefused(wanted.prd_id, Refusal.FAIL, str(error)))
 
@@ -103,6 +114,9 @@ class Launcher:
             raise PrdTuiError(
                 f"The worker of run {previous.run_id} still lives: start prd-tui again, which goes on with it."
             )
+        for job_dir in command_dirs(previous):  # of a set-up, say, whose coordinator died
+            if inspect(job_dir).status is JobStatus.RUNNING:
+                processes.terminate(job_dir, None, self._context.settings().coordinator.stop_grace)
         if any((Path(intent.run.run_dir) / "filled").exists() for intent in history):
             done = mend(self._context.git, self._context.worktrees, previous.prd_id, previous.run_id)
             if done:
@@ -148,6 +162,13 @@ class Launcher:
         else:
             self._check_branch(run, path)
             put_back_what_was_set_aside(context, run.prd_id)
+        set_up(
+            context,
+            run,
+            wanted.slot,
+            begun=lambda command: context.post(SetUpBegun(run.prd_id, run.run_id, command)),
+            cancelled=lambda: context.stop_wanted(run.prd_id),
+        )
         self._place_prd(wanted, run, path)
         return path
 

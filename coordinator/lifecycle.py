@@ -24,6 +24,7 @@ from coordinator.events import (
     RunPrepared,
     RunSwept,
     RunVerified,
+    SetUpBegun,
     SlotFreed,
     StartRefused,
     WorkerExited,
@@ -57,6 +58,13 @@ def exit_sentence(exit: Exit | None, who: str = "the worker") -> str:
 
 def _prepared(record: Record, event: RunPrepared, policy: Policy) -> Outcome:
     return replace(record, run=event.run, stories=before_a_start(record), fresh=False), ()
+
+
+def _set_up_begun(record: Record, event: SetUpBegun, policy: Policy) -> Outcome:
+    record = replace(record, setting_up=True)
+    if record.state is PrdState.STOPPING and record.run is not None:
+        return record, (EndRun(record.run, record.wanted, policy.stop_grace),)
+    return replace(record, reason=f"set-up: {event.command}"), ()
 
 
 def _start_refused(record: Record, event: StartRefused, policy: Policy) -> Outcome:
@@ -215,12 +223,15 @@ _UNBORN = frozenset({PrdState.ARRIVING, PrdState.INVALID, PrdState.NOTHING_LEFT}
 _ENDED = FAILED | COMPLETED | {PrdState.DROPPED}
 
 _Handler = Callable[[Record, "PrdEvent", Policy], Outcome]
+_Table = dict[tuple[PrdState, type[PrdEvent]], object]
 
 
-def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
-    table: dict[tuple[PrdState, type[PrdEvent]], object] = {
+def _run_rows() -> _Table:
+    table: _Table = {
         (PrdState.STARTING, RunPrepared): _prepared,
         (PrdState.STOPPING, RunPrepared): _prepared,
+        (PrdState.STARTING, SetUpBegun): _set_up_begun,
+        (PrdState.STOPPING, SetUpBegun): _set_up_begun,
         (PrdState.STARTING, StartRefused): _start_refused,
         (PrdState.STOPPING, StartRefused): _start_refused,
         (PrdState.STARTING, WorkerStarted): _started,
@@ -243,6 +254,11 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
         table |= {(state, ProgressMade): _progressed, (state, WorkerExited): _exited}
     for state in _ENDED:
         table |= {(state, ProgressMade): _progressed_before_the_end}
+    return table
+
+
+def _folder_rows() -> _Table:
+    table: _Table = {}
     for state in _UNBORN:
         table |= {
             (state, FolderArriving): folder_steps.arrive,
@@ -278,7 +294,7 @@ def _rows() -> dict[tuple[PrdState, type[PrdEvent]], object]:
     return table
 
 
-TABLE = _rows()
+TABLE = _run_rows() | _folder_rows()
 
 
 def step(record: Record, event: PrdEvent, policy: Policy) -> Outcome:

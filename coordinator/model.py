@@ -52,6 +52,7 @@ FAILED = frozenset({PrdState.FAILED, PrdState.STOPPED, PrdState.LOST, PrdState.C
 PERSON = "person"  # a person placed it; it survives a restart
 FIRST = "first"  # the first start in this repository: a person has to say that work may begin
 WORKER = "worker"  # the worker command cannot be started; judged anew at each start
+SETUP = "setup"  # a worktree could not be set up; judged anew at each start
 APPROVAL = "approval"  # the tracked settings changed: only a person's approval lifts it
 
 

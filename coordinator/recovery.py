@@ -20,7 +20,7 @@ from coordinator.pause_steps import PAUSED_BY_PERSON
 from coordinator.pausing import read_pauses
 from coordinator.processes import settle_start, suspended
 from coordinator.registry_entries import locate
-from coordinator.runs import Intent, Journal, job_dirs, recorded_prds, runs_of
+from coordinator.runs import Intent, Journal, command_dirs, job_dirs, recorded_prds, runs_of
 from coordinator.state import UNGATED, Record
 from coordinator.story_states import untouched
 from coordinator.verification import verdict_of
@@ -50,11 +50,24 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
             entry = located[1] if located else None
             halted = facts.status is JobStatus.RUNNING and suspended(job_dir)
             found[prd_id] = recover_run(history[-1], facts, entries, entry, grace, halted=halted)
+            if found[prd_id].record.state in QUEUED and _is_being_set_up(history[-1].run):
+                found[prd_id] = _end_set_up(found[prd_id].record, history[-1], grace)
     for entry in stored_entries(registry):
         prd_id = entry["prd_id"]
         if prd_id not in found:
             found[prd_id] = Found(_without_run(entry))
     return list(found.values())
+
+
+def _is_being_set_up(run: Run) -> bool:
+    return any(inspect(job_dir).status is JobStatus.RUNNING for job_dir in command_dirs(run, ("setup",)))
+
+
+def _end_set_up(record: Record, intent: Intent, grace: float) -> Found:
+    """A set-up whose coordinator died is ended, and begun again by the next start in the same worktree."""
+    by, reason = "shutdown", "ending a set-up that was cut short"
+    stopping = _change(record, PrdState.STOPPING, wanted=by, slot=intent.slot, reason=reason)
+    return Found(stopping, (EndRun(intent.run, by, grace), WatchRun(intent.run)))
 
 
 def _with_end_of_stop(run: Run, entries: Entries) -> Entries:

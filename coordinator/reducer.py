@@ -28,7 +28,7 @@ from coordinator.events import (
     StopRequested,
     TimePassed,
 )
-from coordinator.model import ACTIVE, FAILED, FIRST, QUEUED, WORKER, PrdState
+from coordinator.model import ACTIVE, FAILED, FIRST, QUEUED, PrdState
 from coordinator.pause_steps import pause_over
 from coordinator.policy import Policy
 from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done
@@ -87,8 +87,8 @@ def _prd_event(state: EngineState, event: PrdEvent, now: float) -> Step:
         return state.without_record(record.prd_id), ()
     after, effects = lifecycle.step(record, event, _policy(state, now))
     state = state.with_record(after)
-    if isinstance(event, StartRefused) and event.kind is Refusal.HOLD:
-        state = replace(state, holds={**state.holds, WORKER: event.reason})
+    if isinstance(event, StartRefused) and event.kind is Refusal.HOLD and not record.wanted:
+        state = replace(state, holds={**state.holds, event.hold: event.reason})
     return state, effects
 
 
@@ -188,6 +188,7 @@ def start_due(state: EngineState, now: float) -> Step:
             ended_at=0.0,
             verified=False,
             slot_freed=False,
+            setting_up=False,
             swept=False,
         )
         state = state.with_record(started)

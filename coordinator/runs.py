@@ -86,9 +86,14 @@ def recorded_prds(paths: Paths) -> Iterator[str]:
 
 
 def job_dirs(run: Run) -> list[Path]:
-    """The run's own job directory, and those of its gates."""
-    gates = Path(run.run_dir) / "gates"
-    return [Path(run.run_dir), *(sorted(gates.iterdir()) if gates.is_dir() else [])]
+    """The run's own job directory, and those of its gates, set-up and tear-down commands."""
+    return [Path(run.run_dir), *command_dirs(run)]
+
+
+def command_dirs(run: Run, folders: tuple[str, ...] = ("gates", "setup", "teardown")) -> list[Path]:
+    """The job directories of commands that were run for the run, in the order of `folders`."""
+    homes = (Path(run.run_dir) / folder for folder in folders)
+    return [job_dir for home in homes if home.is_dir() for job_dir in sorted(home.iterdir())]
 
 
 class Journal:

@@ -109,6 +109,9 @@ class WorktreeSettings:
     copy: tuple[str, ...] = _setting([], FILES, "files that git ignores to copy into each worktree")
     setup: tuple[str, ...] = _setting([], COMMANDS, "commands to run once per worktree", runs=bool)
     teardown: tuple[str, ...] = _setting([], COMMANDS, "commands to run before a worktree goes", runs=bool)
+    setup_minutes: float = _setting(
+        30, number(0.01, 43200, "minutes"), "time limit of one set-up or tear-down command, in minutes"
+    )
     # A variable such as PATH or BASH_ENV makes any program run another.
     env: Mapping[str, str] = _setting(
         {}, ENVIRONMENT, "variables for workers, gates and set-up; {port} {slot} are filled in", runs=bool
@@ -177,8 +180,6 @@ WITHOUT_EFFECT = frozenset(
         "coordinator.min_free_memory",
         "coordinator.gates_outside",
         "worker.preset",
-        "worktree.setup",
-        "worktree.teardown",
         "worktree.keep",
         "worktree.keep_days",
         "worktree.cleanup_on_success",

@@ -32,6 +32,7 @@ class Record:
     started_at: float = 0.0
     exit: Exit | None = None
     ended_at: float = 0.0
+    setting_up: bool = False  # its start has come to the set-up commands
     swept: bool = False
     verified: bool = False  # a verdict is there: the slot is free again
     slot_freed: bool = False  # no process of the run will start any more: its slot is free before the verdict

@@ -10,12 +10,13 @@ from coordinator.context import Context
 from coordinator.errors import PrdTuiError
 from coordinator.events import RunVerified, SlotFreed, Verdict
 from coordinator.faultpoints import reach
-from coordinator.gates import gate_commands, run_gate
+from coordinator.gates import gate_commands
 from coordinator.git import Git
 from coordinator.lifecycle import exit_sentence
 from coordinator.litter import commits_elsewhere, has_substance, head_branch, take_out_litter
 from coordinator.model import Exit, Prd, Progress, Run
 from coordinator.runs import Intent, Journal, read_intent, runs_of
+from coordinator.shell_jobs import ShellKind
 from coordinator.stashes import stash_changed
 from coordinator.story_record import record_path
 
@@ -138,15 +139,17 @@ class Verifier:
         worktree = Path(run.worktree)
         set_aside(context, run, journal)
         take_out_litter(context.git, worktree, run.branch, base)
-        commands = gate_commands(context.settings().coordinator.verify, intent.frozen)
+        settings = context.settings().coordinator
+        commands = gate_commands(settings.verify, intent.frozen)
         for number, command in enumerate(commands, 1):
             if context.stop_wanted(run.prd_id):
                 raise Unproven("stopped while its gates ran")
-            result = run_gate(context, intent, number, command)
+            result = context.shell.run(
+                run, intent.slot, ShellKind.GATE, number, command, minutes=settings.gate_minutes
+            )
             journal.write("gate", context.clock.now(), command=command, ok=result.ok)
             if not result.ok:
-                last = result.output.strip().splitlines()[-1:]
-                raise Unproven(result.sentence() + (f": {last[0]}" if last else ""))
+                raise Unproven(result.explanation())
         reach("gates-passed")
         return not commands
 

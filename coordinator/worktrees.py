@@ -85,6 +85,11 @@ class Worktrees:
         made = self._made(self.path_for(prd_id))
         return made is not None and self._mark(prd_id, made.run_id).exists()
 
+    def is_set_up(self, prd_id: str) -> bool:
+        """Whether the set-up commands have succeeded in the worktree that is there."""
+        made = self._made(self.path_for(prd_id))
+        return made is not None and self._mark(prd_id, made.run_id).with_name("set-up").exists()
+
     # -- making ---------------------------------------------------------------------------------------
     def add(self, prd_id: str, run_id: str, branch: str) -> Path:
         """Registers the worktree for an existing branch, without files; a second call finds it done.
@@ -152,6 +157,14 @@ class Worktrees:
         mark.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(mark, b"")
         faultpoints.reach("filled-marked")
+
+    def mark_set_up(self, prd_id: str) -> None:
+        """Records that the set-up commands succeeded in the worktree that is there. Raises StateError."""
+        from coordinator.files import write_atomic
+
+        made = self._made(self.path_for(prd_id))
+        if made is not None:
+            write_atomic(self._mark(prd_id, made.run_id).with_name("set-up"), b"")
 
     # -- taking down ----------------------------------------------------------------------------------
     def remove(self, prd_id: str, run_id: str) -> Salvage | None:

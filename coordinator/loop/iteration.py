@@ -12,7 +12,6 @@ from pathlib import Path
 from coordinator.agents.presets import Agent, find_agent
 from coordinator.config import Settings
 from coordinator.errors import GitError
-from coordinator.gates import GateResult
 from coordinator.lifecycle import exit_sentence
 from coordinator.loop.briefing import Briefing
 from coordinator.loop.calls import HEAD, TAIL, Caller, NoProgram, Outcome
@@ -21,6 +20,7 @@ from coordinator.loop.stories import Failure
 from coordinator.loop.workplace import Misplaced, Workplace, commit_message
 from coordinator.model import Story
 from coordinator.redaction import Redactor
+from coordinator.shell_jobs import ShellResult
 from coordinator.texts import last_line, one_line
 from coordinator.worker_command import agent_program
 from coordinator.worker_env import NoWorker
@@ -158,7 +158,7 @@ class Attempt:
             raise Cut
         bench.say(f"[{self._story.id}] gate: {one_line(command)}")
         outcome = self._checked_call(["/bin/sh", "-c", command], self._environment())
-        result = GateResult(one_line(command), outcome.exit, bench.redactor.text(outcome.output))
+        result = ShellResult(one_line(command), outcome.exit, bench.redactor.text(outcome.output))
         if not result.ok:
             said = last_line(result.output)
             raise Refused(result.sentence() + (f": {said}" if said else ""), command, result.output)
