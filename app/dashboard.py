@@ -165,8 +165,8 @@ class Dashboard(App[int]):
         if seen.fresh:
             main.show_events()
             for event in seen.fresh:
-                if event.refused:
-                    self.say(event.text, "warning")
+                if event.refused or event.alarming:
+                    self.say(f"{event.prd_id}: {event.text}" if event.prd_id else event.text, "warning")
         self._show_banner(seen.snapshot, seen.stale_for, seen.ended)
         if main.log_view.display:
             main.log_view.poll()

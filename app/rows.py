@@ -42,6 +42,7 @@ _RANKS: dict[PrdState, int] = {
     PrdState.DROPPED: 12,
 }
 NEEDS_ME = frozenset({PrdState.FAILED, PrdState.LOST, PrdState.CONFLICT, PrdState.INVALID})
+HUNG_LOOK = (*STATES["hung"][:2], _TONES[STATES["hung"][2]])
 READY = frozenset({PrdState.COMPLETED})
 #: States whose clock runs.
 TICKING = frozenset({*_AT_WORK})
@@ -51,6 +52,20 @@ def look(state: PrdState) -> tuple[str, str, str]:
     """(glyph, word, tone) of a state."""
     glyph, word, colour = STATES[state.value]
     return glyph, word, "merged" if state is PrdState.MERGED else _TONES[colour]
+
+
+def look_of(view: PrdView) -> tuple[str, str, str]:
+    """(glyph, word, tone) of a row: its state's, unless it hangs."""
+    return HUNG_LOOK if hangs(view) else look(view.state)
+
+
+def hangs(view: PrdView) -> bool:
+    """Whether it runs and shows no sign of progress."""
+    return "hung" in view.marks
+
+
+def needs_me(view: PrdView) -> bool:
+    return view.state in NEEDS_ME or hangs(view)
 
 
 def ordered(snapshot: EngineSnapshot) -> list[PrdView]:
@@ -70,7 +85,7 @@ def counts(views: Iterable[PrdView]) -> list[Span]:
     """`4▶ 1‖ 1✗ 8·`: how many are in each state, in the order of the rows."""
     found: Counter[tuple[int, str, str]] = Counter()
     for view in views:
-        glyph, _word, tone = look(view.state)
+        glyph, _word, tone = look_of(view)
         found[(_RANKS[view.state], glyph, tone)] += 1
     spans: list[Span] = []
     for (_rank, glyph, tone), number in sorted(found.items()):
@@ -117,7 +132,7 @@ def line(
 ) -> Row:
     """One PRD as a line `width` cells wide. `spent_and_left`: its times; `numbered`: a queued one tells its place."""
     sizes = columns(width)
-    glyph, _word, tone = look(view.state)
+    glyph, _word, tone = look_of(view)
     if numbered and view.state is PrdState.QUEUED:
         glyph = f"{glyph}{view.position}"
     waits = view.state in (PrdState.QUEUED, PrdState.BLOCKED, PrdState.ARRIVING, PrdState.MERGED)
@@ -168,8 +183,10 @@ def current(view: PrdView) -> StoryView | None:
 
 def now_text(view: PrdView) -> tuple[str, str]:
     """(what it does or why it does nothing, its tone)."""
-    _glyph, word, tone = look(view.state)
+    _glyph, word, tone = look_of(view)
     story = current(view)
+    if hangs(view):
+        return view.reason or word, tone
     if view.state is PrdState.RUNNING:
         if story is None:
             return view.current_story or view.reason or "its worker is at work", "soft"

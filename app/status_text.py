@@ -30,6 +30,8 @@ STATES = {
     "failed": ("✗", "failed", "red"),
     "lost": ("¿", "lost", "red"),
     "dropped": ("■", "dropped", "grey"),
+    # A mark of a running PRD:
+    "hung": ("⚠", "hung", "amber"),
     # Not states of the engine, but what a reader finds when no engine runs:
     "ended": ("◌", "ended", "amber"),
     "gone": ("¿", "gone", "amber"),
@@ -40,7 +42,7 @@ _GLYPHS = frozenset(glyph for glyph, _word, _colour in STATES.values())  # one c
 def state_of(entry: dict[str, Any]) -> tuple[str, str, str]:
     """(glyph, word, colour) of an entry; a state of a later version shows as its own word."""
     status = entry.get("status")
-    word = clean(status)
+    word = "hung" if status == "running" and entry.get("hung") is True else clean(status)
     return STATES.get(word, ("?", word or "unknown", "amber"))
 
 

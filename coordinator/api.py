@@ -73,6 +73,7 @@ class Happened:
     state: PrdState | None
     text: str
     refused: bool = False  # the answer to a command given through this door: it was not carried out
+    alarming: bool = False  # a person may want to do something about it
 
 
 @dataclass(frozen=True)

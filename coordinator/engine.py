@@ -23,6 +23,7 @@ from coordinator.events import CommandReceived, Event, FirstLookTaken, StopReque
 from coordinator.executor import LocalExecutor
 from coordinator.exits import ExitWatcher
 from coordinator.git import Git
+from coordinator.health import HealthWatch
 from coordinator.history import History
 from coordinator.intake import Intake
 from coordinator.locks import OwnerLock, read_owner
@@ -110,6 +111,7 @@ class Engine:
         self._post(FirstLookTaken())
         self._intake.start()
         self._progress.start()
+        self._health.start()
         threading.Thread(target=self._housekeep, name="housekeeping", daemon=True).start()
 
     def snapshot(self) -> EngineSnapshot:
@@ -169,6 +171,12 @@ class Engine:
             clock,
         )
         executor = LocalExecutor()
+        self._health = HealthWatch(
+            lambda: self._state.records,
+            self._post,
+            lambda: float(self._settings.current().coordinator.hang_after),
+            clock,
+        )
         context = Context(
             paths=paths,
             clock=clock,
@@ -308,6 +316,7 @@ class Engine:
         self._performer.stop()
         self._intake.stop()
         self._progress.stop()
+        self._health.stop()
         self._exits.stop()
         self._recorder.stop(timeout=5.0)
         self._log.write(f"coordinator {os.getpid()} ended")

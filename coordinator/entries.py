@@ -10,7 +10,7 @@ from coordinator.clock import iso
 from coordinator.model import EngineSnapshot, PrdState, PrdView, QueueView
 from coordinator.registry_entries import kind_of
 from coordinator.scheduler import nothing_can_run, queue
-from coordinator.state import UNGATED, EngineState, Record, slots_used
+from coordinator.state import HUNG, UNGATED, EngineState, Record, slots_used
 from coordinator.story_states import stories_of
 
 Document = dict[str, Any]
@@ -48,6 +48,8 @@ def registry_entry(record: Record, root: str) -> Document:
             "started_at": iso(record.started_at or record.since),
             "current_story": record.current_story,
         }
+        if HUNG in record.shown_marks:
+            entry |= {"hung": True, "reason": record.hung}
     elif kind == "queued":
         entry |= {
             "queued_at": iso(record.arrival),
@@ -91,7 +93,7 @@ def metrics_event(state: PrdState, came_from: PrdState | None) -> str:
 
 def view(record: Record, position: int) -> PrdView:
     """The row of one PRD. `position`: its place in the queue, 0 when it is not queued."""
-    prd, run = record.prd, record.run
+    prd, run, marks = record.prd, record.run, record.shown_marks
     return PrdView(
         prd_id=record.prd_id,
         state=record.state,
@@ -100,7 +102,7 @@ def view(record: Record, position: int) -> PrdView:
         position=position,
         progress=record.progress,
         current_story=record.current_story,
-        reason=record.reason,
+        reason=record.hung if HUNG in marks else record.reason,
         branch=run.branch if run else "",
         branch_asked=run.branch_asked if run else "",
         worktree=run.worktree if run else "",
@@ -116,7 +118,7 @@ def view(record: Record, position: int) -> PrdView:
         exit_code=record.exit.code if record.exit else None,
         exit_signal=record.exit.signal if record.exit else None,
         waiting_for=record.waiting_for,
-        marks=record.marks,
+        marks=marks,
         stories=stories_of(record),
         warnings=tuple(str(warning) for warning in prd.warnings) if prd else (),
     )

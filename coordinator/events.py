@@ -111,6 +111,18 @@ class ProgressMade(RunEvent):
 
 
 @dataclass(frozen=True)
+class RunHung(RunEvent):
+    """No sign of progress for `limit` seconds."""
+
+    limit: float
+
+
+@dataclass(frozen=True)
+class RunRevived(RunEvent):
+    """A sign of progress came after all."""
+
+
+@dataclass(frozen=True)
 class RunPaused(RunEvent):
     """Every process of the run stands still. `wish`: which of the run's wishes this answers."""
 

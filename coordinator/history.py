@@ -7,9 +7,9 @@ from collections import deque
 
 from coordinator.api import EventPage, Happened
 from coordinator.commands import Answer, Rejected
-from coordinator.model import ACTIVE, PrdState
+from coordinator.model import ACTIVE, FIRST, PERSON, PrdState
 from coordinator.recorder import Transition
-from coordinator.state import EDITED, SOURCE_GONE, UNGATED, EngineState
+from coordinator.state import EDITED, HUNG, SOURCE_GONE, UNGATED, EngineState
 
 #: Events kept; a reader that falls further behind is told of the gap.
 RING = 5000
@@ -20,6 +20,10 @@ _TOLD = {
     EDITED: "its folder was edited: that counts at its next start",
     SOURCE_GONE: "its folder is gone from prds/active: the run goes on from its own copy",
 }
+
+
+#: States that come as an alarm. A stop is a person's own doing, and a look at the list tells of the rest.
+_ALARMING = frozenset({PrdState.FAILED, PrdState.LOST, PrdState.CONFLICT})
 
 
 class History:
@@ -34,7 +38,8 @@ class History:
         """One line per transition, and one per hold placed or lifted."""
         for transition in transitions:
             record = transition.record
-            self._append(transition.at, record.prd_id, record.state, describe(transition))
+            alarming = record.state in _ALARMING
+            self._append(transition.at, record.prd_id, record.state, describe(transition), alarming=alarming)
         for prd_id in before.records.keys() - after.records.keys():
             self._append(now, prd_id, None, "its folder is gone from prds/active")
         for prd_id, record in after.records.items():
@@ -45,9 +50,14 @@ class History:
                     self._append(now, prd_id, record.state, done)
                 for mark in sorted((record.marks - old.marks) & _TOLD.keys()):
                     self._append(now, prd_id, record.state, _TOLD[mark])
+                if (HUNG in record.shown_marks) != (HUNG in old.shown_marks):
+                    hangs = HUNG in record.shown_marks
+                    said = f"hung: {record.hung}" if hangs else "goes on: it is not hung any more"
+                    self._append(now, prd_id, record.state, said, alarming=hangs)
         for kind, why in after.holds.items():
             if before.holds.get(kind) != why:
-                self.say(f"the queue holds: {why}", now)
+                alarming = kind not in (PERSON, FIRST)
+                self._append(now, "", None, f"the queue holds: {why}", alarming=alarming)
         if before.holds and not after.holds:
             self.say("the queue runs", now)
 
@@ -60,11 +70,18 @@ class History:
         self._append(now, "", None, text)
 
     def _append(
-        self, at: float, prd_id: str, state: PrdState | None, text: str, *, refused: bool = False
+        self,
+        at: float,
+        prd_id: str,
+        state: PrdState | None,
+        text: str,
+        *,
+        refused: bool = False,
+        alarming: bool = False,
     ) -> None:
         with self._lock:
             self._seq += 1
-            self._ring.append(Happened(self._seq, at, prd_id, state, text, refused))
+            self._ring.append(Happened(self._seq, at, prd_id, state, text, refused, alarming))
 
     def after(self, seq: int, limit: int) -> EventPage:
         """Up to `limit` events above `seq`. A first call with 0 starts at the oldest one kept."""

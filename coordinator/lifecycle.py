@@ -20,8 +20,10 @@ from coordinator.events import (
     Refusal,
     RunCompleted,
     RunEvent,
+    RunHung,
     RunPaused,
     RunPrepared,
+    RunRevived,
     RunSwept,
     RunVerified,
     SetUpBegun,
@@ -89,11 +91,24 @@ def _started(record: Record, event: WorkerStarted, policy: Policy) -> Outcome:
         swept=False,
         paused_at=0.0,
         paused_seconds=0.0,
+        hung="",
         reason="",
     )
     if record.state is PrdState.STOPPING and record.run is not None:
         return record, (EndRun(record.run, record.wanted, policy.stop_grace),)
     return replace(record, state=PrdState.RUNNING), ()
+
+
+def _hung(record: Record, event: RunHung, policy: Policy) -> Outcome:
+    return replace(record, hung=f"no sign of progress for {_span(event.limit)}"), ()
+
+
+def _revived(record: Record, event: RunRevived, policy: Policy) -> Outcome:
+    return replace(record, hung=""), ()
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _progressed(record: Record, event: ProgressMade, policy: Policy) -> Outcome:
@@ -236,6 +251,8 @@ def _run_rows() -> _Table:
         (PrdState.STOPPING, StartRefused): _start_refused,
         (PrdState.STARTING, WorkerStarted): _started,
         (PrdState.STOPPING, WorkerStarted): _started,
+        (PrdState.RUNNING, RunHung): _hung,
+        (PrdState.RUNNING, RunRevived): _revived,
         (PrdState.PAUSING, RunPaused): pause_steps.paused,
         (PrdState.PAUSING, PauseFailed): pause_steps.pause_failed,
         (PrdState.PAUSED, PauseFailed): pause_steps.pause_failed,

@@ -37,7 +37,9 @@ def resume(record: Record, now: float) -> Outcome:
     if record.run is None:
         return record, ()
     wish = record.wish + 1
-    running = replace(pause_over(record, now), state=PrdState.RUNNING, since=now, wish=wish, reason="")
+    running = replace(
+        pause_over(record, now), state=PrdState.RUNNING, since=now, wish=wish, hung="", reason=""
+    )
     return running, (ContinueRun(record.run, wish),)
 
 

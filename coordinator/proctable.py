@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from coordinator.identity import Identity, boot_id
+from coordinator.identity import Identity, boot_id, stat_fields
 
 
 class Process(NamedTuple):
@@ -56,6 +56,12 @@ def read_process(pid: int | str) -> Process | None:
         tty=int(fields[4]),
         ticks=int(fields[19]),
     )
+
+
+def cpu_ticks(pid: int) -> int:
+    """Clock ticks of CPU used by the process and by its children that it has reaped; 0 if there is none."""
+    fields = stat_fields(pid)
+    return sum(map(int, fields[11:15])) if fields else 0
 
 
 def read_table() -> Table:

@@ -175,7 +175,6 @@ WITHOUT_EFFECT = frozenset(
         "coordinator.on_quit",
         "coordinator.auto_merge",
         "coordinator.merge_style",
-        "coordinator.hang_after",
         "coordinator.min_free_disk",
         "coordinator.min_free_memory",
         "coordinator.gates_outside",

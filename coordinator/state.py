@@ -12,6 +12,8 @@ from coordinator.model import ACTIVE, COMPLETED, Exit, Prd, PrdState, Progress, 
 ARRIVING_AGAIN = "arriving again"
 #: Marks of a PRD whose folder changed, or went, after its run had started; and of work no gate looked at.
 EDITED, SOURCE_GONE, UNGATED = "edited since its start", "source gone", "ungated"
+#: Mark of a running PRD that shows no sign of progress.
+HUNG = "hung"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,13 @@ class Record:
     fresh: bool = False
     not_before: float = 0.0
     waiting_for: tuple[str, ...] = ()
+    hung: str = ""  # since when nothing of the run has moved, one sentence; see `shown_marks`
     marks: frozenset[str] = frozenset()
+
+    @property
+    def shown_marks(self) -> frozenset[str]:
+        """`marks`, and whether it hangs, which only a running PRD can."""
+        return self.marks | {HUNG} if self.hung and self.state is PrdState.RUNNING else self.marks
 
     @property
     def priority(self) -> float:

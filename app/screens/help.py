@@ -16,7 +16,7 @@ from textual.widgets import Static
 
 from app.actions import ACTIONS
 from app.drawing import Cell, Span, row, title
-from app.rows import look
+from app.rows import HUNG_LOOK, look
 from coordinator.model import PrdState
 
 #: What a state means, for those whose word does not say it.
@@ -64,8 +64,10 @@ def _lines() -> Iterator[Sequence[Span]]:
             yield from _entry(Span(action.shown, "key"), action.help, 11)
         yield []
     yield [Span("States", "strong")]
-    for state, meaning in _MEANINGS.items():
-        glyph, word, tone = look(state)
+    for (glyph, word, tone), meaning in [
+        *((look(state), meaning) for state, meaning in _MEANINGS.items()),
+        (HUNG_LOOK, "runs, and shows no sign of progress; stop it, or look into its log"),
+    ]:
         yield from _entry(Span(f"{glyph} {word}", tone), meaning, 14)
 
 

@@ -85,10 +85,10 @@ def spread(left: Sequence[Span], right: Sequence[Span], columns: int) -> tuple[S
 
 
 def _right(readings: Readings) -> list[Span]:
-    states = [view.state for view in readings.snapshot.prds]
-    ready = sum(state in rows.READY for state in states)
-    merged = sum(state is PrdState.MERGED for state in states)
-    needy = sum(state in rows.NEEDS_ME for state in states)
+    views = readings.snapshot.prds
+    ready = sum(view.state in rows.READY for view in views)
+    merged = sum(view.state is PrdState.MERGED for view in views)
+    needy = sum(rows.needs_me(view) for view in views)
     spans: list[Span] = []
     for label, number, tone in (("ready", ready, "ready"), ("merged", merged, "merged")):
         if number:

@@ -89,7 +89,14 @@ def _at_work() -> list[PrdView]:
     return [
         prd("login-flow", PrdState.RUNNING, 2, started_at=NOW - 2460),
         prd("search-index", PrdState.RUNNING, 5, started_at=NOW - 4320, title="Full text search"),
-        prd("billing-webhooks", PrdState.RUNNING, 3, started_at=NOW - 3480),
+        prd(
+            "billing-webhooks",
+            PrdState.RUNNING,
+            3,
+            started_at=NOW - 3480,
+            marks=frozenset({"hung"}),
+            reason="no sign of progress for 15 min",
+        ),
         prd("export-csv", PrdState.VERIFYING, 6, 6, started_at=NOW - 720, reason="the worker exited with 0"),
         prd(
             "audit-log",
