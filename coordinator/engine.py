@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Collection, Mapping
+from shutil import disk_usage
 from typing import Any
 
 from coordinator import entries
@@ -27,6 +28,7 @@ from coordinator.health import HealthWatch
 from coordinator.history import History
 from coordinator.intake import Intake
 from coordinator.locks import OwnerLock, read_owner
+from coordinator.log_caps import cap_logs, logs_of
 from coordinator.log_reading import read_chunk
 from coordinator.metrics import Metrics
 from coordinator.model import FAILED, PERSON, EngineSnapshot, PrdState
@@ -348,6 +350,12 @@ class Engine:
                 self._history.say(sentence, self._clock.now())
             self._post(TimePassed())  # the reducer publishes; nobody else touches the snapshot
 
+    def _cap_logs(self) -> None:
+        limit = self._settings.current().worker.max_log.of(disk_usage(self._paths.root).total)
+        for record in self._state.records.values():
+            for said in cap_logs(logs_of(record), limit):
+                self._log.write(f"{record.prd_id}: {said}")
+
     def _check_ownership(self) -> None:
         """Somebody deleted the lock file: it is taken anew, or, where another coordinator was faster, left to it."""
         if self._lock.still_valid() or self._ended.is_set():
@@ -367,6 +375,7 @@ class Engine:
                 self._take_commands()
                 self._dropbox.tidy(self._clock.now())
                 self._sampler.look(self._snapshot)
+                self._cap_logs()
                 if self._surroundings.look():
                     self._post(TimePassed())
                 self._check_ownership()

@@ -100,7 +100,7 @@ def _started(record: Record, event: WorkerStarted, policy: Policy) -> Outcome:
 
 
 def _hung(record: Record, event: RunHung, policy: Policy) -> Outcome:
-    return replace(record, hung=f"no sign of progress for {_span(event.limit)}"), ()
+    return replace(record, hung=f"no progress for {_span(event.limit)}"), ()
 
 
 def _revived(record: Record, event: RunRevived, policy: Policy) -> Outcome:
@@ -108,7 +108,7 @@ def _revived(record: Record, event: RunRevived, policy: Policy) -> Outcome:
 
 
 def _span(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f}m" if seconds >= 120 else f"{seconds:.0f}s"
 
 
 def _progressed(record: Record, event: ProgressMade, policy: Policy) -> Outcome:

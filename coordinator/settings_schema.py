@@ -94,6 +94,11 @@ class WorkerSettings:
     attempt_minutes: float = _setting(
         60, number(0.01, 43200, "minutes"), "time limit of one agent call, in minutes"
     )
+    max_log: Amount = _setting(  # noqa: RUF009 - the call makes a field
+        "256 MB",
+        AMOUNT,
+        "a log that grows beyond it is set aside as <name>.1, in the place of the one before",
+    )
     # It steers an agent that may run any command.
     prompt: str = _setting(
         "",

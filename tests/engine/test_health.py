@@ -49,8 +49,8 @@ def test_a_run_that_does_nothing_is_marked_and_one_that_does_anything_is_not(tmp
             wait_for_state(engine, mode, PrdState.RUNNING)
         wait_until(lambda: "hung" in row(engine, "nothing").marks, 60, "the silent one is marked")
         assert [mode for mode in ALIVE if "hung" in row(engine, mode).marks] == []
-        assert row(engine, "nothing").reason == "no sign of progress for 2 s"
-        assert "hung: no sign of progress for 2 s" in said(engine)
+        assert row(engine, "nothing").reason == "no progress for 2s"
+        assert "hung: no progress for 2s" in said(engine)
         wait_until(lambda: registry(repo)["active_prds"]["nothing"].get("hung") is True)
         Path(row(engine, "nothing").worktree, "prds", "active", "nothing", "prd.json").touch()
         wait_until(

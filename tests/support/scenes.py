@@ -95,7 +95,7 @@ def _at_work() -> list[PrdView]:
             3,
             started_at=NOW - 3480,
             marks=frozenset({"hung"}),
-            reason="no sign of progress for 15 min",
+            reason="no progress for 15m",
         ),
         prd("export-csv", PrdState.VERIFYING, 6, 6, started_at=NOW - 720, reason="the worker exited with 0"),
         prd(

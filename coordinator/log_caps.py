@@ -1,0 +1,74 @@
+"""Keeps logs of runs from filling the disk: a full one gives its content to `<name>.1` and begins anew.
+
+Whoever writes it goes on with the same open file, so it is emptied in place. Writers append (O_APPEND), hence no
+hole of zeros is left where they were.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from coordinator.model import ACTIVE
+from coordinator.runs import command_dirs
+from coordinator.state import Record
+
+#: Rounds in which what came during the copying is copied too, before a fast writer is cut off where it is.
+_ROUNDS = 5
+_CHUNK = 64 * 1024 * 1024
+
+
+def logs_of(record: Record) -> list[Path]:
+    """The files that processes of the PRD may be writing now."""
+    if record.run is None or record.state not in ACTIVE:
+        return []
+    gates = command_dirs(record.run, ("gates",))
+    return [Path(record.run.log), *(job_dir / "output" for job_dir in gates)]
+
+
+def cap_logs(logs: Iterable[Path], limit: float) -> list[str]:
+    """Sets aside every log above `limit` bytes; a sentence for each. Raises OSError where the disk refuses."""
+    return [said for log in logs if (said := _cap(log, limit))]
+
+
+def older_part(log: Path) -> Path:
+    return log.with_name(f"{log.name}.1")
+
+
+def _cap(log: Path, limit: float) -> str:
+    try:
+        file = os.open(log, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""  # there is none yet, or no more
+    try:
+        size = os.fstat(file).st_size
+        if size <= limit:
+            return ""
+        kept = _set_aside(file, older_part(log))
+        os.ftruncate(file, 0)
+        os.write(file, f"=== what was written before is in {older_part(log).name} ===\n".encode())
+    finally:
+        os.close(file)
+    return f"{log.name} had grown to {kept / 1e6:.0f} MB: it was set aside as {older_part(log).name}"
+
+
+def _set_aside(file: int, target: Path) -> int:
+    """Copies the whole file to `target`, in whose place the part before it goes. Returns the bytes copied."""
+    partial = target.with_name(f".{target.name}.tmp")
+    copy = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        done = 0
+        for _ in range(_ROUNDS):
+            before, end = done, os.fstat(file).st_size
+            while done < end:
+                done += os.sendfile(copy, file, done, min(_CHUNK, end - done))
+            if done == before:
+                break
+        partial.rename(target)
+        return done
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(copy)
