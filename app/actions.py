@@ -1,173 +1,20 @@
-"""What a person can do on the screen: one class per action.
+"""What a person can do on the screen: one class per action, and the list of them all.
 
 Keys, the key bar, the palette and the help are all made from this list, so that none can tell another story.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from app.format import short
-from app.rows import TICKING, current, elapsed
-from coordinator.commands import (
-    HoldQueue,
-    LookAgain,
-    PausePrds,
-    ReleaseQueue,
-    ResumePrds,
-    RetryPrds,
-    StopPrds,
-)
-from coordinator.model import ACTIVE, COMPLETED, FAILED, QUEUED, EngineSnapshot, PrdState, PrdView
+from app.action import Action, Where
+from app.prd_actions import Kill, Mark, MarkAll, Open, Pause, Retry, Stop
+from app.rows import TICKING
+from coordinator.commands import HoldQueue, LookAgain, ReleaseQueue
+from coordinator.model import EngineSnapshot, PrdState, PrdView
 
 if TYPE_CHECKING:
     from app.screens.main import MainScreen
-
-
-@dataclass(frozen=True)
-class Where:
-    """What an action can look at to tell whether it can act."""
-
-    snapshot: EngineSnapshot
-    chosen: PrdView | None
-    pane: str  # id of the focused pane: "prds", "stories", "log" or "queue"
-    now: float = 0.0  # seconds since the epoch
-
-
-class Action(ABC):
-    """`keys`: the first one is the one that is shown."""
-
-    id: ClassVar[str]
-    keys: ClassVar[tuple[str, ...]]
-    shown: ClassVar[str]
-    label: ClassVar[str]
-    help: ClassVar[str]
-    group: ClassVar[str]
-    in_bar: ClassVar[bool] = False
-    in_palette: ClassVar[bool] = True
-
-    def label_now(self, where: Where) -> str:
-        return self.label
-
-    def refusal(self, where: Where) -> str:
-        """Why it cannot act now, one sentence; empty: it can."""
-        return ""
-
-    @abstractmethod
-    def run(self, screen: MainScreen, where: Where) -> None: ...
-
-
-class PrdAction(Action):
-    """Acts on the chosen PRD."""
-
-    group = "PRD"
-
-    def refusal(self, where: Where) -> str:
-        if where.chosen is None:
-            return "There is no PRD to act on: drop a folder into prds/active."
-        return self.refusal_of(where.chosen)
-
-    def refusal_of(self, view: PrdView) -> str:
-        return ""
-
-    def run(self, screen: MainScreen, where: Where) -> None:
-        if where.chosen is not None:
-            self.act(screen, where.chosen, where)
-
-    @abstractmethod
-    def act(self, screen: MainScreen, view: PrdView, where: Where) -> None: ...
-
-
-# -- the chosen PRD ---------------------------------------------------------------------------------------
-
-
-class Open(PrdAction):
-    id, keys, shown, label = "prd.open", ("enter",), "⏎", "Open"
-    help = "show the chosen PRD alone, then its log"
-    in_bar, in_palette = True, False
-
-    def act(self, screen: MainScreen, view: PrdView, where: Where) -> None:
-        screen.open_pane()
-
-
-class Pause(PrdAction):
-    id, keys, shown, label = "prd.pause", ("p",), "p", "Pause"
-    help = "stop every process of its run where it is; again: let them go on"
-    in_bar = True
-
-    def label_now(self, where: Where) -> str:
-        view = where.chosen
-        held = view is not None and view.state in (PrdState.PAUSED, PrdState.PAUSING)
-        return "Go on" if held else self.label
-
-    def refusal_of(self, view: PrdView) -> str:
-        if view.state in (PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED):
-            return ""
-        return f"{view.prd_id} is {view.state.value}: only a running PRD can be paused."
-
-    def act(self, screen: MainScreen, view: PrdView, where: Where) -> None:
-        if view.state is PrdState.RUNNING:
-            screen.submit(PausePrds((view.prd_id,)))
-        else:
-            screen.submit(ResumePrds((view.prd_id,)))
-
-
-class Stop(PrdAction):
-    id, keys, shown, label = "prd.stop", ("s",), "s", "Stop"
-    help = "end its worker and every process it started; its worktree is kept"
-    in_bar = True
-
-    def refusal_of(self, view: PrdView) -> str:
-        if view.state is PrdState.STOPPING:
-            return f"{view.prd_id} is being stopped already."
-        if view.state in ACTIVE | QUEUED:
-            return ""
-        return f"{view.prd_id} is {view.state.value}: there is nothing to stop."
-
-    def act(self, screen: MainScreen, view: PrdView, where: Where) -> None:
-        def stop() -> None:
-            screen.submit(StopPrds((view.prd_id,)))
-
-        if view.state in QUEUED:
-            body = "Takes it out of the queue. Nothing of it has been started; r queues it again."
-        else:
-            body = _what_stops(view, where.now)
-        screen.confirm(f"Stop {view.prd_id}?", body, "Stop it", stop)
-
-
-def _what_stops(view: PrdView, now: float) -> str:
-    """The consequence, in this case."""
-    story = current(view)
-    if view.state is PrdState.VERIFYING:
-        what = "Ends its gates; its worker has ended already."
-    elif story is not None and story.started_at:
-        attempt = f", attempt {story.attempt} of {story.max_attempts}" if story.max_attempts else ""
-        what = f"Ends {story.id}, {short(now - story.started_at)} in{attempt}, and every process it started."
-    else:
-        ran = elapsed(view, now)
-        since = f" after {short(ran)}" if ran is not None else ""
-        what = f"Ends its worker{since} and every process it started."
-    return f"{what} The worktree and all work in it are kept; r goes on from there."
-
-
-class Retry(PrdAction):
-    id, keys, shown, label = "prd.retry", ("r",), "r", "Retry"
-    help = "queue an ended PRD again, in its worktree"
-    in_bar = True
-
-    def refusal_of(self, view: PrdView) -> str:
-        if view.state in FAILED:
-            return ""
-        if view.state in COMPLETED:
-            return f"{view.prd_id} is verified: there is nothing to try again."
-        if view.state is PrdState.INVALID:
-            return f"{view.prd_id} cannot be read: mend its prd.json, it is looked at again by itself."
-        return f"{view.prd_id} is {view.state.value}: only an ended PRD can be tried again."
-
-    def act(self, screen: MainScreen, view: PrdView, where: Where) -> None:
-        screen.submit(RetryPrds((view.prd_id,)))
 
 
 # -- the queue -------------------------------------------------------------------------------------------
@@ -262,7 +109,8 @@ class PreviousPane(Move):
 
 
 class Back(Move):
-    id, keys, shown, label, help = "pane.back", ("escape",), "esc", "Back", "back to the list of PRDs"
+    id, keys, shown, label = "pane.back", ("escape",), "esc", "Back"
+    help = "back to the list of PRDs; there: take all marks off"
 
     def run(self, screen: MainScreen, where: Where) -> None:
         screen.back()
@@ -363,7 +211,10 @@ ACTIONS: tuple[Action, ...] = (
     Open(),
     Pause(),
     Stop(),
+    Kill(),
     Retry(),
+    Mark(),
+    MarkAll(),
     ShowLog(),
     Hold(),
     Look(),

@@ -128,7 +128,13 @@ def times(view: PrdView, now: float, estimates: Estimates) -> tuple[str, str]:
 
 
 def line(
-    view: PrdView, width: int, spent_and_left: tuple[str, str], *, chosen: bool, numbered: bool = False
+    view: PrdView,
+    width: int,
+    spent_and_left: tuple[str, str],
+    *,
+    chosen: bool,
+    marked: bool = False,
+    numbered: bool = False,
 ) -> Row:
     """One PRD as a line `width` cells wide. `spent_and_left`: its times; `numbered`: a queued one tells its place."""
     sizes = columns(width)
@@ -138,7 +144,7 @@ def line(
     waits = view.state in (PrdState.QUEUED, PrdState.BLOCKED, PrdState.ARRIVING, PrdState.MERGED)
     quiet = "soft" if waits or view.state is PrdState.NOTHING_LEFT else "text"
     cells = [
-        Cell((Span("▌" if chosen else " ", "focus"),), sizes["mark"]),
+        Cell((Span("◆" if marked else "▌" if chosen else " ", "focus"),), sizes["mark"]),
         Cell((Span(glyph, tone),), sizes["glyph"]),
         Cell((Span(view.prd_id, "bright" if chosen else quiet),), sizes["name"]),
         Cell((), 1),

@@ -15,7 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from app import rows
-from app.actions import ACTIONS, BY_ID, Action, Where
+from app.action import Action, Where
+from app.actions import ACTIONS, BY_ID
 from app.drawing import Span, title
 from app.estimate import Estimates, estimate
 from app.format import size
@@ -210,7 +211,7 @@ class MainScreen(Screen[None]):
 
     def where(self) -> Where:
         pane = self.focused.id if self.focused is not None and self.focused.id in PANES else "prds"
-        return Where(self._snapshot, self.prds.chosen, pane or "prds", self.dashboard.now())
+        return Where(self._snapshot, self.prds.chosen, self.prds.marked, pane or "prds", self.dashboard.now())
 
     @property
     def pane(self) -> Pane:
@@ -250,12 +251,14 @@ class MainScreen(Screen[None]):
         self.show_titles()
 
     def back(self) -> None:
-        """From the search to the log, from anywhere else to the list."""
+        """From the search to the log, from anywhere else to the list; there the marks go."""
         if self.query_one("#search", Input).has_focus:
             self._end_search()
             return
         if self.has_class("-zoom"):
             self.remove_class("-zoom")
+        elif self.prds.has_focus:
+            self.prds.mark_all(False)
         self.prds.focus()
 
     def _show_tab(self) -> None:

@@ -131,6 +131,35 @@ def test_r_retries_what_has_ended() -> None:
     assert sent(busy(), *"jjjjj", "r") == [RetryPrds(("rate-limit",))]
 
 
+def test_ctrl_k_kills_after_a_question() -> None:
+    assert "They get no time" in after(busy(), "ctrl+k")
+    assert sent(busy(), "ctrl+k", "enter") == []
+    assert sent(busy(), "ctrl+k", "right", "enter") == [StopPrds(("search-index",), kill=True)]
+
+
+def test_space_marks_and_keys_act_on_all_that_are_marked() -> None:
+    assert sent(busy(), "space", "space", "p") == [PausePrds(("search-index", "billing-webhooks"))]
+    assert sent(busy(), "space", "space", "k", "space", "p") == [PausePrds(("search-index",))]
+    assert sent(busy(), *"jjjj", "space", "p") == [ResumePrds(("audit-log",))]
+    assert sent(busy(), "space", "escape", "j", "p") == [PausePrds(("login-flow",))]
+    shown = after(busy(), "space", "space")
+    assert "2 marked" in shown
+    assert shown.count("◆") == 2
+
+
+def test_all_at_once() -> None:
+    scene = busy()
+    running = ("search-index", "billing-webhooks", "login-flow")
+    assert sent(scene, "ctrl+a", "p") == [PausePrds(running)]
+    shown = after(busy(), "ctrl+a", "s")
+    assert "Ends the workers of 5 PRDs" in shown
+    assert "Takes 6 out of" in " ".join(shown.replace("│", " ").split())
+    (command,) = sent(busy(), "ctrl+a", "s", "right", "enter")
+    assert isinstance(command, StopPrds)
+    assert len(command.prd_ids) == 11
+    assert sent(busy(), "ctrl+a", "ctrl+a", "p") == [PausePrds(("search-index",))]
+
+
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
