@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from app.screens.main import MainScreen
 
 
+#: What a pause holds up.
+_GOING = (PrdState.RUNNING, PrdState.WAITING)
+
+
 class Open(PrdAction):
     id, keys, shown, label = "prd.open", ("enter",), "⏎", "Open"
     help = "show the chosen PRD alone, then its log"
@@ -33,7 +37,7 @@ class Pause(PrdAction):
         return "Go on" if able and not _that_run(able) else self.label
 
     def refusal_of(self, view: PrdView) -> str:
-        if view.state in (PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED):
+        if view.state in (*_GOING, PrdState.PAUSING, PrdState.PAUSED):
             return ""
         return f"{view.prd_id} is {view.state.value}: only a running PRD can be paused."
 
@@ -45,7 +49,7 @@ class Pause(PrdAction):
 
 
 def _that_run(views: tuple[PrdView, ...]) -> tuple[PrdView, ...]:
-    return tuple(view for view in views if view.state is PrdState.RUNNING)
+    return tuple(view for view in views if view.state in _GOING)
 
 
 def _names(views: tuple[PrdView, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from coordinator import processes
@@ -29,7 +30,14 @@ def stop_run(run: Run, by: str, grace: float, clock: Clock, log: EngineLog) -> t
     note("stop wanted")
     reach("stop-wanted")
     left: list[str] = []
+    worktree, first = Path(run.worktree), _clean_signal(run)
     for job_dir in job_dirs(run):
-        left += [str(survivor) for survivor in processes.terminate(job_dir, Path(run.worktree), grace)]
+        left += [str(one) for one in processes.terminate(job_dir, worktree, grace, first=first)]
     note("stopped")
     return tuple(left)
+
+
+def _clean_signal(run: Run) -> int:
+    """What the worker's agent was said to end on in order, when it was started."""
+    number = (Journal(run.run_dir).last("spawning") or {}).get("clean_signal")
+    return number if number in signal.valid_signals() else signal.SIGTERM

@@ -123,6 +123,18 @@ class RunRevived(RunEvent):
 
 
 @dataclass(frozen=True)
+class WaitBegan(RunEvent):
+    """The worker waits for something that is nobody's failure: a limit to be lifted, an answer to a question."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class WaitEnded(RunEvent):
+    """The worker goes on."""
+
+
+@dataclass(frozen=True)
 class RunPaused(RunEvent):
     """Every process of the run stands still. `wish`: which of the run's wishes this answers."""
 

@@ -117,7 +117,7 @@ class HealthWatch:
             self._post(RunRevived(run.prd_id, run_id))
 
 
-_ALIVE = frozenset({PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED})
+_ALIVE = frozenset({PrdState.RUNNING, PrdState.WAITING, PrdState.PAUSING, PrdState.PAUSED})
 
 
 def _signs(run: Run) -> Iterator[tuple[int, int]]:

@@ -32,7 +32,7 @@ from coordinator.runs import Intent, Journal, command_dirs, new_run_id, runs_of,
 from coordinator.setup import SetUpFailed, set_up
 from coordinator.stashes import pin_stashes
 from coordinator.verification import put_back_what_was_set_aside
-from coordinator.worker_command import require_agent, worker_words
+from coordinator.worker_command import clean_signal, require_agent, worker_words
 from coordinator.worker_env import NoWorker, Place, find_program, worker_port
 from coordinator.worktree_files import copy_files, copy_prd, make_real_folders
 
@@ -220,6 +220,7 @@ class Launcher:
         (state / "exit_code").unlink(missing_ok=True)
         journal = Journal(run.run_dir)
         journal.write("stashes", context.clock.now(), commits=list(pin_stashes(context.git)))
+        journal.write("spawning", context.clock.now(), clean_signal=clean_signal(settings))
         now = context.clock.now()
         spec = JobSpec(
             key=run.run_id,

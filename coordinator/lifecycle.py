@@ -29,6 +29,8 @@ from coordinator.events import (
     SetUpBegun,
     SlotFreed,
     StartRefused,
+    WaitBegan,
+    WaitEnded,
     WorkerExited,
     WorkerStarted,
 )
@@ -105,6 +107,14 @@ def _hung(record: Record, event: RunHung, policy: Policy) -> Outcome:
 
 def _revived(record: Record, event: RunRevived, policy: Policy) -> Outcome:
     return replace(record, hung=""), ()
+
+
+def _wait_began(record: Record, event: WaitBegan, policy: Policy) -> Outcome:
+    return replace(record, state=PrdState.WAITING, hung="", reason=event.reason), ()
+
+
+def _wait_ended(record: Record, event: WaitEnded, policy: Policy) -> Outcome:
+    return replace(record, state=PrdState.RUNNING, reason=""), ()
 
 
 def _span(seconds: float) -> str:
@@ -253,6 +263,9 @@ def _run_rows() -> _Table:
         (PrdState.STOPPING, WorkerStarted): _started,
         (PrdState.RUNNING, RunHung): _hung,
         (PrdState.RUNNING, RunRevived): _revived,
+        (PrdState.RUNNING, WaitBegan): _wait_began,
+        (PrdState.WAITING, WaitBegan): _wait_began,
+        (PrdState.WAITING, WaitEnded): _wait_ended,
         (PrdState.PAUSING, RunPaused): pause_steps.paused,
         (PrdState.PAUSING, PauseFailed): pause_steps.pause_failed,
         (PrdState.PAUSED, PauseFailed): pause_steps.pause_failed,
@@ -267,7 +280,7 @@ def _run_rows() -> _Table:
         (PrdState.VERIFYING, RunCompleted): _completed,
         (PrdState.VERIFYING, CompletionDelayed): _completion_delayed,
     }
-    for state in (PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED):
+    for state in (PrdState.RUNNING, PrdState.WAITING, PrdState.PAUSING, PrdState.PAUSED):
         table |= {(state, ProgressMade): _progressed, (state, WorkerExited): _exited}
     for state in _ENDED:
         table |= {(state, ProgressMade): _progressed_before_the_end}

@@ -53,6 +53,7 @@ PERSON = "person"  # a person placed it; it survives a restart
 FIRST = "first"  # the first start in this repository: a person has to say that work may begin
 WORKER = "worker"  # the worker command cannot be started; judged anew at each start
 SETUP = "setup"  # a worktree could not be set up; judged anew at each start
+ACCOUNT = "account"  # an agent is not logged in, has no credit or is refused by its API
 APPROVAL = "approval"  # the tracked settings changed: only a person's approval lifts it
 
 

@@ -17,7 +17,7 @@ from coordinator.state import Record
 PAUSED_BY_PERSON = "paused by you"
 
 #: States in which a pause can be wished for, and in which a run can be told to go on.
-CAN_PAUSE = frozenset({PrdState.RUNNING, PrdState.PAUSING})
+CAN_PAUSE = frozenset({PrdState.RUNNING, PrdState.WAITING, PrdState.PAUSING})
 CAN_RESUME = frozenset({PrdState.PAUSING, PrdState.PAUSED})
 
 

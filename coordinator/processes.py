@@ -26,6 +26,8 @@ SWEEP_GRACE = 5.0
 #: Seconds after its KILL until a process that still lives is named instead of waited for. Ample: where
 #: thousands compete for the processor, the killed need some of it to die.
 UNKILLABLE = 30.0
+#: Seconds in which an agent ends on its own clean signal, tools included: claude and codex take half of one.
+CLEAN_PATIENCE = 3.0
 #: Seconds for which a keeper is given time to record what it just saw.
 KEEPER_PATIENCE = 10.0
 #: More processes than this in a job that was asked to end is a storm of forks: it gets no further grace, as
@@ -53,15 +55,28 @@ def members(job_dir: Path, worktree: Path | None = None) -> set[Identity]:
 
 
 def terminate(
-    job_dir: Path, worktree: Path | None, grace: float, *, kill_now: bool = False
+    job_dir: Path,
+    worktree: Path | None,
+    grace: float,
+    *,
+    kill_now: bool = False,
+    first: int = signal.SIGTERM,
 ) -> tuple[Survivor, ...]:
     """Ends the job: TERM and CONT to every process, KILL after `grace` seconds; returns when all are gone.
 
-    A job that was not started never will be. What may not be killed is named. Blocks; raises StateError.
+    `first`: another signal that is tried for some of that time. A job that was not started never will be.
+    What may not be killed is named. Blocks; raises StateError.
     """
     settle_start(job_dir)
     if inspect(job_dir).status is JobStatus.NEW:
         return ()
+    deadline = time.monotonic() + grace
+    if first != signal.SIGTERM and grace and not kill_now:
+        asked = _seen(job_dir, worktree)()
+        for who in asked:
+            send(who, first, signal.SIGCONT)
+        wait_for_end(asked, min(CLEAN_PATIENCE, grace / 2))
+        grace = max(0.0, deadline - time.monotonic())
     end_all(_seen(job_dir, worktree), 0.0 if kill_now else grace)
     return _close(job_dir, worktree)
 

@@ -17,7 +17,9 @@ from coordinator.stopwatch import Stopwatch
 from coordinator.story_record import story_views
 from coordinator.story_tail import StoryTail
 
-_WORKING = frozenset({PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED, PrdState.STOPPING})
+_WORKING = frozenset(
+    {PrdState.RUNNING, PrdState.WAITING, PrdState.PAUSING, PrdState.PAUSED, PrdState.STOPPING}
+)
 
 _Stamp = tuple[str, int, int, int]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def worker_words(settings: Settings) -> tuple[str, ...]:
         "No worker is chosen: set worker.agent (prd-tui config set worker.agent claude) or, for a loop script "
         "of yours, worker.command; prd-tui init asks for it."
     )
+
+
+def clean_signal(settings: Settings) -> int:
+    """The signal on which the worker's agent ends in order; TERM for a loop script, whose agent nobody knows."""
+    worker = settings.worker
+    name = "TERM" if worker.command or worker.preset else find_agent(worker.agent, settings.agents).stop
+    return signal.Signals[f"SIG{name}"]
 
 
 def require_agent(settings: Settings, worktree: Path, root: Path, path: str | None) -> None:

@@ -17,7 +17,12 @@ from coordinator.errors import ConfigError
 from coordinator.setting_kinds import ENVIRONMENT, WORDS, Kind, Unfit, as_text, choice
 
 _WAYS: Final = ("stdin", "argument", "file")
-_FIELDS: Final[Mapping[str, Kind]] = {"command": WORDS, "prompt": choice(*_WAYS), "env": ENVIRONMENT}
+_FIELDS: Final[Mapping[str, Kind]] = {
+    "command": WORDS,
+    "prompt": choice(*_WAYS),
+    "env": ENVIRONMENT,
+    "stop": choice("INT", "TERM"),
+}
 
 #: Bytes of one argument of a program, as Linux has it (MAX_ARG_STRLEN, its end marker included).
 _LONGEST_ARGUMENT: Final = 131_072 - 1
@@ -25,12 +30,13 @@ _LONGEST_ARGUMENT: Final = 131_072 - 1
 
 @dataclass(frozen=True)
 class Agent:
-    """A coding agent. `prompt`: how it gets its prompt; see presets.toml."""
+    """A coding agent. `prompt`: how it gets its prompt; `stop`: its clean signal; see presets.toml."""
 
     name: str
     command: tuple[str, ...]
     prompt: str = "stdin"
     env: Mapping[str, str] | None = None
+    stop: str = "TERM"
 
     @property
     def program(self) -> str:
@@ -81,6 +87,7 @@ def find_agent(name: str, configured: Mapping[str, Any]) -> Agent:
         command=tuple(_filled(word, here) for word in words),
         prompt=_read(_FIELDS["prompt"], name, "prompt", fields.get("prompt", "stdin")),
         env=fields.get("env", {}),
+        stop=_read(_FIELDS["stop"], name, "stop", fields.get("stop", "TERM")),
     )
 
 

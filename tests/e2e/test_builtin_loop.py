@@ -14,8 +14,8 @@ from tests.support.repos import drop_prd, git, prd_json
 from tests.support.waiting import wait_until
 
 
-def project(tmp_path: Path, code: str = GOOD, more: str = "") -> Path:
-    return make_project(tmp_path, config=loop_config(write_agent(tmp_path, code), more))
+def project(tmp_path: Path, code: str = GOOD, more: str = "", agent: str = "") -> Path:
+    return make_project(tmp_path, config=loop_config(write_agent(tmp_path, code), more, agent))
 
 
 def test_three_stories_become_three_commits_and_the_prd_completes(tmp_path: Path) -> None:
@@ -93,6 +93,29 @@ def test_a_shutdown_in_the_middle_and_the_next_run_goes_on(tmp_path: Path) -> No
     ]
     record = (repo / ".claude-loop" / "worktrees" / "p" / ".claude-loop" / "stories.jsonl").read_text()
     assert "refused" not in record
+
+
+def test_a_stop_gives_the_agent_its_clean_signal_first(tmp_path: Path) -> None:
+    repo = project(
+        tmp_path,
+        """
+        def in_order(*_):
+            told("clean", "session written down")
+            sys.exit(1)
+        signal.signal(signal.SIGINT, in_order)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        told("here")
+        wait_for("never")
+        """,
+        agent='stop = "INT"',
+    )
+    drop_prd(repo, "p")
+    with running(repo) as process:
+        wait_until((tmp_path / "here").exists, 30, "the agent is at work")
+        assert prd_tui(repo, "stop", "p").returncode == 0
+        assert (tmp_path / "clean").read_text() == "session written down"
+        assert process.wait(30) == 1
+    assert failed(repo)["p"]["status"] == "stopped"
 
 
 def test_the_command_line_chooses_an_agent(tmp_path: Path) -> None:

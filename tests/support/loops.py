@@ -70,10 +70,13 @@ def write_agent(home: Path, code: str, name: str = "agent.py") -> Path:
     return script
 
 
-def loop_config(script: Path, more: str = "") -> str:
-    """Settings that make the built-in loop call the script; `more`: further lines of [worker], then tables."""
+def loop_config(script: Path, more: str = "", agent: str = "") -> str:
+    """Settings that make the built-in loop call the script; `more`: further lines of [worker], then tables.
+
+    `agent`: further lines of the agent's own table.
+    """
     command = json.dumps([sys.executable, "-I", "-S", str(script)])
-    return f'[worker]\nagent = "fake"\n{more}\n[agents.fake]\ncommand = {command}\n'
+    return f'[worker]\nagent = "fake"\n{more}\n[agents.fake]\ncommand = {command}\n{agent}\n'
 
 
 class LoopSite:

@@ -19,7 +19,7 @@ from coordinator.commands import (
     StopMode,
     StopPrds,
 )
-from coordinator.effects import AnswerCommand, CompleteRun, Effect, EndRun, StartRun, VerifyRun
+from coordinator.effects import AnswerCommand, CompleteRun, Effect, EndRun, PauseRun, StartRun, VerifyRun
 from coordinator.events import (
     CommandReceived,
     Event,
@@ -29,15 +29,21 @@ from coordinator.events import (
     FolderVanished,
     Refusal,
     RunCompleted,
+    RunEvent,
+    RunHung,
     RunPaused,
     RunPrepared,
+    RunRevived,
     RunSwept,
     RunVerified,
+    SetUpBegun,
     SlotFreed,
     StartRefused,
     StopRequested,
     TimePassed,
     Verdict,
+    WaitBegan,
+    WaitEnded,
     WorkerExited,
     WorkerStarted,
 )
@@ -46,7 +52,7 @@ from coordinator.model import Exit, Prd, PrdState, Run, Story
 from coordinator.policy import Policy
 from coordinator.reducer import reduce, start_due
 from coordinator.scheduler import nothing_can_run
-from coordinator.state import EngineState, Record, slots_used
+from coordinator.state import HUNG, EngineState, Record, slots_used
 
 IDS = ["a", "b", "c", "d"]
 prd_ids = st.sampled_from(IDS)
@@ -106,6 +112,21 @@ def test_a_freed_slot_starts_the_next_one_before_the_verdict() -> None:
     freed, _ = reduce(state, SlotFreed("a", "a-1"), 0.0)
     _, effects = start_due(freed, 0.0)
     assert [effect.prd_id for effect in effects if isinstance(effect, StartRun)] == ["b"]
+
+
+def test_a_run_that_waits_is_no_failure_keeps_its_slot_and_can_be_paused_and_ended() -> None:
+    record = Record("a", "a", PrdState.RUNNING, run=a_run("a", 1), slot=1, hung="no progress for 15m")
+    waiting, _ = step(record, WaitBegan("a", "a-1", "limit until 14:30"), Policy(0.0))
+    assert (waiting.state, waiting.reason, waiting.hung) == (PrdState.WAITING, "limit until 14:30", "")
+    assert waiting.holds_slot
+    going, _ = step(waiting, WaitEnded("a", "a-1"), Policy(0.0))
+    assert (going.state, going.reason) == (PrdState.RUNNING, "")
+    ended, _ = step(waiting, WorkerExited("a", "a-1", Exit(0, None, 1.0)), Policy(2.0))
+    assert ended.state is PrdState.VERIFYING
+    state = EngineState(looked=True, records={"a": waiting})
+    paused, effects = reduce(state, CommandReceived("c", PausePrds(("a",))), 0.0)
+    assert paused.records["a"].state is PrdState.PAUSING
+    assert any(isinstance(effect, PauseRun) for effect in effects)
 
 
 @pytest.mark.parametrize("state", list(PrdState))
@@ -189,6 +210,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.generation[prd_id] += 1
             run = a_run(prd_id, self.generation[prd_id])
             self.feed(RunPrepared(prd_id, run))
+            self.feed(SetUpBegun(prd_id, run.run_id, "npm ci"))
             self.live[prd_id] = run.run_id
             self.feed(WorkerStarted(prd_id, run.run_id, 42, self.now))
         else:
@@ -220,6 +242,12 @@ class EngineMachine(RuleBasedStateMachine):
         record = self.record(prd_id)
         if record and record.state is PrdState.PAUSING and record.run:
             self.feed(RunPaused(prd_id, record.run.run_id, record.wish))
+
+    @rule(prd_id=prd_ids, what=st.sampled_from([RunHung, RunRevived, WaitBegan, WaitEnded]))
+    def tell(self, prd_id: str, what: type[RunEvent]) -> None:
+        more = {RunHung: (900.0,), WaitBegan: ("limit until 12:00",)}.get(what, ())
+        if prd_id in self.live:
+            self.feed(what(prd_id, self.live[prd_id], *more))
 
     @rule(
         prd_id=prd_ids,
@@ -266,6 +294,11 @@ class EngineMachine(RuleBasedStateMachine):
             assert record.run is not None
             assert record.run.run_id == run_id
             assert record.holds_slot, f"{record.state} with a live worker"
+
+    @invariant()
+    def only_what_runs_hangs(self) -> None:
+        for record in self.state.records.values():
+            assert HUNG not in record.shown_marks or record.state is PrdState.RUNNING
 
     @invariant()
     def the_end_is_never_called_while_work_runs(self) -> None:

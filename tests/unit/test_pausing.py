@@ -82,7 +82,7 @@ def test_a_pause_is_answered_twice_and_told_as_such() -> None:
 @pytest.mark.parametrize("command", [PausePrds(("a",)), ResumePrds(("a",))])
 @pytest.mark.parametrize("state", sorted(set(PrdState) - {PrdState.BLOCKED}))
 def test_what_does_not_run_is_refused_with_its_state(state: PrdState, command: Command) -> None:
-    if state in (PrdState.RUNNING, PrdState.PAUSED, PrdState.PAUSING):
+    if state in (PrdState.RUNNING, PrdState.WAITING, PrdState.PAUSED, PrdState.PAUSING):
         return
     after, effects = give(engine(a_record(state)), command)
     (answer,) = answers(effects)
