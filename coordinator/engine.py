@@ -27,6 +27,7 @@ from coordinator.git import Git
 from coordinator.health import HealthWatch
 from coordinator.history import History
 from coordinator.intake import Intake
+from coordinator.left_overs import sweep_left_overs
 from coordinator.locks import OwnerLock, read_owner
 from coordinator.log_caps import cap_logs, logs_of
 from coordinator.log_reading import read_chunk
@@ -223,6 +224,7 @@ class Engine:
         live = [one.record.run.run_id for one in found if one.effects and one.record.run]
         for line in self._context.worktrees.reclaim(live):
             self._log.write(line)
+        sweep_left_overs(self._paths, self._paths.root / self._settings.current().worktree.root)
         person = document["holds"].get(PERSON)
         self._state = EngineState(
             max_prds=settings.max_prds,

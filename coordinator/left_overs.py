@@ -1,0 +1,30 @@
+"""Temporary files of writers that died before their file was whole: nobody else would ever remove them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from coordinator.files import sweep_tmp
+from coordinator.paths import Paths
+
+
+def sweep_left_overs(paths: Paths, worktrees: Path) -> int:
+    """Removes them wherever a run writes; returns how many. What a living process writes is left alone.
+
+    `worktrees`: the folder that holds them. The registry's folder and the drop box look after themselves.
+    """
+    return sum(sweep_tmp(place) for place in _places(paths, worktrees))
+
+
+def _places(paths: Paths, worktrees: Path) -> Iterator[Path]:
+    for top, *patterns in (
+        (paths.runs, "*/*", "*/*/gates/*"),
+        (paths.active, "*"),
+        (paths.completed, "*"),
+        (worktrees, "*/prds/active/*", "*/.claude-loop"),
+    ):
+        real = top.resolve()
+        for pattern in patterns:
+            # A worker can put a link to anywhere in the place of a folder.
+            yield from (place for place in real.glob(pattern) if place.resolve() == place)
