@@ -6,7 +6,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from shutil import disk_usage
 from typing import Any
 
@@ -15,39 +15,26 @@ from coordinator.api import EventPage, LogChunk
 from coordinator.clock import Clock, SystemClock
 from coordinator.command_steps import requeued
 from coordinator.commands import Answer, Command, CommandId, StopMode
-from coordinator.context import Context
-from coordinator.dropbox import DropBox
+from coordinator.crew import Crew, Desk
 from coordinator.effects import Effect
-from coordinator.engine_log import EngineLog
 from coordinator.errors import OwnedElsewhere, PrdTuiError
 from coordinator.events import CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
-from coordinator.executor import LocalExecutor
-from coordinator.exits import ExitWatcher
 from coordinator.git import Git
-from coordinator.health import HealthWatch
 from coordinator.history import History
-from coordinator.intake import Intake
+from coordinator.housekeeping import Housekeeper
 from coordinator.left_overs import sweep_left_overs
 from coordinator.locks import OwnerLock, read_owner
 from coordinator.log_caps import cap_logs, logs_of
 from coordinator.log_reading import read_chunk
-from coordinator.metrics import Metrics
 from coordinator.model import FAILED, PERSON, EngineSnapshot, PrdState
 from coordinator.paths import Paths
-from coordinator.performer import Performer
-from coordinator.progress import ProgressWatch
-from coordinator.recorder import Recorder, transitions_between
+from coordinator.recorder import transitions_between
 from coordinator.recovery import Found, recover
-from coordinator.redaction import Redactor
 from coordinator.reducer import reduce, start_due
-from coordinator.registry import Registry
 from coordinator.runs import recorded_prds
-from coordinator.sampler import Sampler
 from coordinator.settings_watch import SettingsWatch
-from coordinator.shell_jobs import ShellJobs
 from coordinator.state import EngineState, slots_used
 from coordinator.surroundings import Surroundings
-from coordinator.worktrees import Worktrees
 
 #: Seconds that verified work may still take to be filed once the engine was asked to end.
 FILING_GRACE = 10.0
@@ -99,23 +86,35 @@ class Engine:
         self._paths.logs.mkdir(parents=True, exist_ok=True)
         self._paths.commands.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._git.ensure_excluded()
-        self._wire()
+        self._crew = Crew(
+            Desk(
+                paths=self._paths,
+                clock=self._clock,
+                git=self._git,
+                settings=self._settings.current,
+                records=lambda: self._state.records,
+                post=self._post,
+                take_commands=self._take_commands,
+                stop_wanted=self._stop_wanted,
+                deliver=self._deliver,
+                fault=self._fault,
+            )
+        )
+        self._housekeeper = Housekeeper(self._chores(), self._crew.log)
         found = self._recover()
         for key in self._settings.without_effect:
             self._history.say(f"{key} is set, and has no effect in this version", self._clock.now())
-        self._recorder.start(EngineState())
-        self._recorder.record(self._state, ())
+        self._crew.recorder.start(EngineState())
+        self._crew.recorder.record(self._state, ())
         self._surroundings.look()
         self._publish()
         self._thread.start()
         for one in found:
             self._perform(one.effects)
-        self._intake.look()
+        self._crew.intake.look()
         self._post(FirstLookTaken())
-        self._intake.start()
-        self._progress.start()
-        self._health.start()
-        threading.Thread(target=self._housekeep, name="housekeeping", daemon=True).start()
+        self._crew.start_watching()
+        self._housekeeper.start()
 
     def snapshot(self) -> EngineSnapshot:
         return self._snapshot
@@ -139,7 +138,7 @@ class Engine:
 
     def is_idle(self) -> bool:
         quiet = self._inbox.empty() and not self._reducing
-        return quiet and self._performer.in_flight == 0 and self._recorder.idle
+        return quiet and self._crew.performer.in_flight == 0 and self._crew.recorder.idle
 
     def alive_at(self) -> float:
         return self._alive_at
@@ -157,63 +156,10 @@ class Engine:
             "prd-tui stop, pause, resume, retry, hold and release steer it."
         )
 
-    def _wire(self) -> None:
-        paths, clock = self._paths, self._clock
-        redactor = Redactor(more=self._settings.current().worktree.env)
-        self._log = EngineLog(paths.engine_log, redactor=redactor)
-        self._registry = Registry(paths, clock, warn=self._log.warn, redactor=redactor)
-        self._metrics = Metrics(paths.metrics, clock, redactor=redactor)
-        self._exits = ExitWatcher()
-        self._dropbox = DropBox(paths.commands)
-        self._intake = Intake(paths, self._post, take_commands=self._take_commands, warn=self._log.warn)
-        settings = self._settings.current()
-        self._progress = ProgressWatch(
-            lambda: self._state.records,
-            self._post,
-            lambda: float(self._settings.current().coordinator.refresh),
-            clock,
-        )
-        executor = LocalExecutor()
-        self._health = HealthWatch(
-            lambda: self._state.records,
-            self._post,
-            lambda: float(self._settings.current().coordinator.hang_after),
-            clock,
-        )
-        context = Context(
-            paths=paths,
-            clock=clock,
-            git=self._git,
-            worktrees=Worktrees(self._git, paths, paths.root / settings.worktree.root),
-            executor=executor,
-            exits=self._exits,
-            shell=ShellJobs(executor, self._exits, self._git, clock, self._settings.current),
-            metrics=self._metrics,
-            log=self._log,
-            settings=self._settings.current,
-            post=self._post,
-            stop_wanted=self._stop_wanted,
-            look_at_stories=self._progress.look,
-            undisturbed=self._intake.undisturbed,
-            look_anew=self._intake.look_anew,
-        )
-        self._context = context
-        self._sampler = Sampler(self._metrics, paths.root, clock)
-        self._recorder = Recorder(
-            self._registry,
-            self._metrics,
-            self._log,
-            root=str(paths.root),
-            session={"coordinator_pid": os.getpid(), "api_limit": settings.coordinator.api_limit},
-            answer=self._deliver,
-            fault=lambda sentence: self._fault("registry", sentence),
-        )
-        self._performer = Performer(context, answer=self._recorder.answer, look=self._intake.look)
-
     def _recover(self) -> list[Found]:
         """The state that an earlier session left, and what has to go on. The same after any kind of end."""
         settings = self._settings.current().coordinator
-        document = self._registry.update(lambda document: document.update(coordinator_pid=os.getpid()))
+        document = self._crew.registry.update(lambda document: document.update(coordinator_pid=os.getpid()))
         found = recover(self._paths, document, float(settings.stop_grace))
         records = {one.record.prd_id: one.record for one in found}
         now = self._clock.now()
@@ -222,8 +168,8 @@ class Engine:
             if record is not None and record.state in FAILED:
                 records[prd_id] = requeued(record, now)
         live = [one.record.run.run_id for one in found if one.effects and one.record.run]
-        for line in self._context.worktrees.reclaim(live):
-            self._log.write(line)
+        for line in self._crew.context.worktrees.reclaim(live):
+            self._crew.log.write(line)
         sweep_left_overs(self._paths, self._paths.root / self._settings.current().worktree.root)
         person = document["holds"].get(PERSON)
         self._state = EngineState(
@@ -235,7 +181,7 @@ class Engine:
             only=self._only,
             hold_first=self._hold_first and self._only is None and not any(recorded_prds(self._paths)),
         )
-        self._log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
+        self._crew.log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
         return found
 
     # -- the reducer thread ---------------------------------------------------------------------------
@@ -259,7 +205,7 @@ class Engine:
                     last_tick = self._clock.monotonic()
                     self._reduce(TimePassed())
             except Exception as error:  # noqa: BLE001 - a fault of ours must be seen, and must not end the night
-                self._log.failure(f"reducing {type(event).__name__}", error)
+                self._crew.log.failure(f"reducing {type(event).__name__}", error)
                 self._fault("engine", f"the engine stumbled over {type(event).__name__}: see coordinator.log")
             finally:
                 self._reducing = False
@@ -287,11 +233,11 @@ class Engine:
         self._history.add(transitions, before, after, now)
         self._publish()
         self._perform(effects)
-        self._recorder.record(after, transitions)
+        self._crew.recorder.record(after, transitions)
 
     def _perform(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
-            self._performer.perform(effect)
+            self._crew.performer.perform(effect)
 
     def _publish(self) -> None:
         faults, branch = self._faults, self._surroundings.branch
@@ -317,13 +263,9 @@ class Engine:
         return not filing or self._clock.monotonic() - filing_since > FILING_GRACE
 
     def _close(self) -> None:
-        self._performer.stop()
-        self._intake.stop()
-        self._progress.stop()
-        self._health.stop()
-        self._exits.stop()
-        self._recorder.stop(timeout=5.0)
-        self._log.write(f"coordinator {os.getpid()} ended")
+        self._housekeeper.stop()
+        self._crew.stop()
+        self._crew.log.write(f"coordinator {os.getpid()} ended")
         self._lock.release()
         self._ended.set()
 
@@ -334,7 +276,7 @@ class Engine:
         return record is not None and record.state is PrdState.STOPPING
 
     def _take_commands(self) -> None:
-        for command_id, command in self._dropbox.take():
+        for command_id, command in self._crew.dropbox.take():
             if command_id not in self._received:
                 self._received.add(command_id)
                 self._post(CommandReceived(command_id, command))
@@ -342,21 +284,41 @@ class Engine:
     def _deliver(self, answer: Answer) -> None:
         self._history.answered(answer, self._clock.now())
         if not answer.command_id.startswith("local-"):
-            self._dropbox.answer(answer)
+            self._crew.dropbox.answer(answer)
 
     def _fault(self, kind: str, sentence: str) -> None:
         if self._faults.get(kind, "") != sentence:
             self._faults = {**self._faults, kind: sentence}
             if sentence:
-                self._log.warn(sentence)
+                self._crew.log.warn(sentence)
                 self._history.say(sentence, self._clock.now())
             self._post(TimePassed())  # the reducer publishes; nobody else touches the snapshot
+
+    def _chores(self) -> tuple[Callable[[], object], ...]:
+        """Once a second."""
+        return (
+            self._look_at_settings,
+            self._take_commands,
+            lambda: self._crew.dropbox.tidy(self._clock.now()),
+            lambda: self._crew.sampler.look(self._snapshot),
+            self._cap_logs,
+            self._look_around,
+            self._check_ownership,
+        )
 
     def _cap_logs(self) -> None:
         limit = self._settings.current().worker.max_log.of(disk_usage(self._paths.root).total)
         for record in self._state.records.values():
             for said in cap_logs(logs_of(record), limit):
-                self._log.write(f"{record.prd_id}: {said}")
+                self._crew.log.write(f"{record.prd_id}: {said}")
+
+    def _look_at_settings(self) -> None:
+        self._settings.look()
+        self._fault("settings", self._settings.problem)
+
+    def _look_around(self) -> None:
+        if self._surroundings.look():
+            self._post(TimePassed())
 
     def _check_ownership(self) -> None:
         """Somebody deleted the lock file: it is taken anew, or, where another coordinator was faster, left to it."""
@@ -364,22 +326,7 @@ class Engine:
             return
         self._lock.release()
         if self._lock.acquire(timeout=0.0):
-            self._log.warn("coordinator.lock was deleted under this coordinator and was taken anew")
+            self._crew.log.warn("coordinator.lock was deleted under this coordinator and was taken anew")
         else:
             self._fault("owner", "coordinator.lock was deleted, and another coordinator took over")
             self.request_stop(StopMode.DETACH)
-
-    def _housekeep(self) -> None:
-        while not self._ended.wait(1.0):
-            try:
-                self._settings.look()
-                self._fault("settings", self._settings.problem)
-                self._take_commands()
-                self._dropbox.tidy(self._clock.now())
-                self._sampler.look(self._snapshot)
-                self._cap_logs()
-                if self._surroundings.look():
-                    self._post(TimePassed())
-                self._check_ownership()
-            except Exception as error:  # noqa: BLE001 - the next second tries again
-                self._log.failure("housekeeping", error)
