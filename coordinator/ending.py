@@ -39,5 +39,8 @@ def stop_run(run: Run, by: str, grace: float, clock: Clock, log: EngineLog) -> t
 
 def _clean_signal(run: Run) -> int:
     """What the worker's agent was said to end on in order, when it was started."""
-    number = (Journal(run.run_dir).last("spawning") or {}).get("clean_signal")
+    try:
+        number = (Journal(run.run_dir).last("spawning") or {}).get("clean_signal")
+    except OSError:  # as above
+        return signal.SIGTERM
     return number if number in signal.valid_signals() else signal.SIGTERM
