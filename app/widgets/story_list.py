@@ -38,9 +38,9 @@ class StoryList(Listing):
     def head_of(self, columns: int) -> tuple[Line, ...]:
         """Why the PRD is where it is, whole where the list has room for its beginning only."""
         view = self._view
-        if view is None or view.state not in _EXPLAINED or not view.reason:
+        if view is None or not view.reason or not (view.state in _EXPLAINED or rows.hangs(view)):
             return ()
-        tone = rows.look(view.state)[2]
+        tone = rows.look_of(view)[2]
         lines = wrap(plain(view.reason), max(10, columns - 3))
         room = max(1, min(4, self.size.height // 3))
         if len(lines) > room:
