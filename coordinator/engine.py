@@ -12,13 +12,13 @@ from typing import Any
 
 from coordinator import entries
 from coordinator.api import EventPage, LogChunk
-from coordinator.clock import Clock, SystemClock
+from coordinator.clock import Clock, JumpWatch, SystemClock
 from coordinator.command_steps import requeued
 from coordinator.commands import Answer, Command, CommandId, StopMode
 from coordinator.crew import Crew, Desk
 from coordinator.effects import Effect
 from coordinator.errors import OwnedElsewhere, PrdTuiError
-from coordinator.events import CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
+from coordinator.events import ClockJumped, CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
 from coordinator.git import Git
 from coordinator.history import History
 from coordinator.housekeeping import Housekeeper
@@ -191,6 +191,7 @@ class Engine:
 
     def _loop(self) -> None:
         last_tick = self._clock.monotonic()
+        jumps = JumpWatch(self._clock)
         filing_since: float | None = None
         while True:
             try:
@@ -200,6 +201,8 @@ class Engine:
             self._alive_at = self._clock.monotonic()
             self._reducing = True
             try:
+                if jumped := jumps.look():
+                    self._reduce(ClockJumped(jumped))
                 self._reduce(event)
                 if self._clock.monotonic() - last_tick >= 1.0:
                     last_tick = self._clock.monotonic()

@@ -240,6 +240,13 @@ class TimePassed:
 
 
 @dataclass(frozen=True)
+class ClockJumped:
+    """The wall clock went `seconds` further than time did: the machine slept, or somebody set it (below 0: back)."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class EffectFailed:
     """An effect ended with an error nobody foresaw; `prd_id` is empty when it belongs to no PRD."""
 
@@ -256,6 +263,7 @@ EngineEvent = (
     | CommandReceived
     | StopRequested
     | TimePassed
+    | ClockJumped
     | EffectFailed
 )
 Event = PrdEvent | EngineEvent

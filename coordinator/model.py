@@ -181,7 +181,7 @@ class PrdView:
     started_at: float = 0.0
     ended_at: float = 0.0
     paused_at: float = 0.0  # when the present pause began
-    paused_seconds: float = 0.0  # in the pauses of this run that are over
+    paused_seconds: float = 0.0  # in pauses of this run that are over, and while the machine slept
     exit_code: int | None = None
     exit_signal: int | None = None
     waiting_for: tuple[str, ...] = ()

@@ -44,10 +44,13 @@ def resume(record: Record, now: float) -> Outcome:
 
 
 def pause_over(record: Record, at: float) -> Record:
-    """The time of the present pause, if there is one, is added to that of the earlier ones."""
+    """The time of the present pause, if there is one, is added to that of the earlier ones.
+
+    It is below 0 where the clock was set back meanwhile, which is as it has to be: see `ClockJumped`.
+    """
     if not record.paused_at:
         return record
-    seconds = record.paused_seconds + max(0.0, at - record.paused_at)
+    seconds = record.paused_seconds + at - record.paused_at
     return replace(record, paused_at=0.0, paused_seconds=seconds)
 
 

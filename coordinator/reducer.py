@@ -9,6 +9,7 @@ from coordinator.command_steps import Step, answer_finished, obey, stop
 from coordinator.commands import StopMode
 from coordinator.effects import Effect, ObserveDependencies, StartRun
 from coordinator.events import (
+    ClockJumped,
     CommandReceived,
     DependenciesObserved,
     EffectFailed,
@@ -69,6 +70,8 @@ def _apply(state: EngineState, event: Event, now: float) -> Step:
         return obey(state, event.command_id, event.command, now)
     if isinstance(event, StopRequested):
         return _end(state, event.mode, now)
+    if isinstance(event, ClockJumped):
+        return _keep_time(state, event.seconds), ()
     if isinstance(event, EffectFailed) and event.prd_id in state.records:
         return _effect_failed(state, state.records[event.prd_id], event.reason, now)
     return state, ()
@@ -115,6 +118,19 @@ def _effect_failed(state: EngineState, record: Record, reason: str, now: float) 
     record = pause_over(record, now)
     failed = replace(record, state=PrdState.FAILED, reason=reason, slot=0, wanted="", since=now, ended_at=now)
     return state.with_record(failed), ()
+
+
+def _keep_time(state: EngineState, jump: float) -> EngineState:
+    """No clock that a person sees jumps, and no wait becomes shorter or longer.
+
+    A pause needs nothing: what it took is told by the wall clock at both of its ends.
+    """
+    for record in state.records.values():
+        if record.state in ACTIVE and record.started_at and not (record.paused_at or record.ended_at):
+            state = state.with_record(replace(record, paused_seconds=record.paused_seconds + jump))
+        elif record.state in QUEUED and record.not_before:
+            state = state.with_record(replace(record, not_before=record.not_before + jump))
+    return replace(state, observed_at=state.observed_at + jump)
 
 
 # -- the queue -------------------------------------------------------------------------------------------

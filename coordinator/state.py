@@ -44,7 +44,7 @@ class Record:
     stories: tuple[StoryView, ...] = ()  # as the newest run left or leaves them
     wish: int = 0  # the number of the last pause or continuation of this run
     paused_at: float = 0.0
-    paused_seconds: float = 0.0  # in the pauses of the newest run that are over
+    paused_seconds: float = 0.0  # in the newest run's pauses that are over, and in jumps of the clock
     retries: int = 0  # automatic ones used since a person last queued it
     lost_before: bool = False
     fresh: bool = False
