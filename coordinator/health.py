@@ -24,8 +24,9 @@ from coordinator.state import Record
 
 #: Seconds between two looks: a tenth of the limit, but no more often than 1 in 0.2 and no less than 1 in 10.
 SHORTEST, LONGEST = 0.2, 10.0
-#: Less CPU than this share of one core is no sign of work: an idle runtime's timers take about a tenth of it.
-BUSY = 0.01
+#: Less CPU than this share of one core is no sign of work, nor is less than so many seconds between two looks: a
+#: script that looks for a file a hundred times a second takes half of that share, timers of an idle runtime less.
+BUSY, LEAST_WORK = 0.02, 0.03
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 #: What of a run moves when it makes progress: sizes and times of its files.
@@ -105,7 +106,7 @@ class HealthWatch:
             return
         passed = now - pulse.seen_at
         worked = (ticks - pulse.ticks) / _TICKS_PER_SECOND
-        if signs != pulse.signs or worked >= BUSY * passed > 0:
+        if signs != pulse.signs or worked >= max(BUSY * passed, LEAST_WORK):
             pulse.quiet = 0.0
         elif running and pulse.running:
             pulse.quiet += min(passed, 3 * self.interval)
