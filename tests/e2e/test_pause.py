@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 
-import pytest
-
-from coordinator.commands import Command, PausePrds, ResumePrds
-from coordinator.dropbox import DropBox
 from tests.support.cli import (
     active,
     completed,
@@ -40,11 +35,6 @@ def until_it_ticks(repo: Path, prd_id: str) -> None:
     ticks = repo.parent / f"{prd_id}.ticks"
     before = ticks.stat().st_size if ticks.exists() else 0
     wait_until(lambda: ticks.exists() and ticks.stat().st_size > before, 30, f"{prd_id} ticks")
-
-
-def send(repo: Path, command: Command) -> None:
-    """Hands a command to the owner and waits for no answer."""
-    DropBox(repo / ".claude-loop" / "coordinator" / "commands").send(command)
 
 
 def test_pause_and_resume_while_it_runs(tmp_path: Path) -> None:
@@ -94,29 +84,6 @@ def test_a_paused_run_survives_its_coordinator(tmp_path: Path) -> None:
     assert set(completed(repo)) == {"p"}
     assert runs_started(repo, "p") == 1
     check_invariant(repo, ["p"])
-
-
-@pytest.mark.parametrize("point", ["pause-wanted", "paused", "resume-wanted"])
-def test_a_coordinator_killed_in_the_middle_leaves_a_run_that_is_paused(tmp_path: Path, point: str) -> None:
-    repo = project(tmp_path, "p")
-    with running(repo, env={"PRD_TUI_FAULT": point}) as process:
-        wait_for_status(repo, "p", "running")
-        until_it_ticks(repo, "p")
-        send(repo, PausePrds(("p",)))
-        if point == "resume-wanted":
-            wait_for_status(repo, "p", "paused")
-            send(repo, ResumePrds(("p",)))
-        assert process.wait(30) == -signal.SIGKILL
-        with running(repo) as again:
-            wait_until(lambda: registry(repo)["coordinator_pid"] == again.pid, 30)
-            if point != "resume-wanted":  # else the next owner finds the wish in its drop box
-                wait_for_status(repo, "p", "paused")
-                assert pauses(repo, "p")
-                assert prd_tui(repo, "resume", "p").stdout == "goes on: p\n"
-            (tmp_path / "go").touch()
-            assert again.wait(30) == 0
-    assert set(completed(repo)) == {"p"}
-    assert runs_started(repo, "p") == 1
 
 
 def test_without_an_owner_the_workers_that_go_on_are_paused_and_continued(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.cli import CONFIG, LAUNCHER, end_workers, environment, make_project, prd_tui, registry
+from tests.support.cli import CONFIG, end_workers, make_project, prd_tui, registry, start_run
 from tests.support.invariant import check_invariant, exits, final_records
 from tests.support.repos import drop_prd, prd_json
 from tests.support.terminal import Terminal, dashboard
@@ -146,23 +146,14 @@ def _play(planned: Plan, folder: Path, outcome: Outcome) -> None:
 
 
 def _die_headless(repo: Path, death: Death, outcome: Outcome) -> None:
-    with (repo.parent / "repo.stderr").open("a") as stderr:
-        process = subprocess.Popen(
-            [*LAUNCHER, "run"],
-            cwd=repo,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            start_new_session=True,
-        )
+    process = start_run(repo)
     try:
         process.wait(death.after)
     except subprocess.TimeoutExpired:
         outcome.died.append(death.how)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _die_on_screen(repo: Path, death: Death, stack: contextlib.ExitStack, outcome: Outcome) -> None:

@@ -50,11 +50,10 @@ def prd_tui(
     )
 
 
-@contextmanager
-def running(repo: Path, *words: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """`prd-tui run` in the background; whatever is left of it and of its runs is ended at the end."""
+def start_run(repo: Path, *words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """`prd-tui run` in the background, for whoever sees to its end and to that of its workers."""
     with (repo.parent / f"{repo.name}.stderr").open("a") as stderr:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [*LAUNCHER, "run", *words],
             cwd=repo,
             env=environment(env),
@@ -64,6 +63,12 @@ def running(repo: Path, *words: str, env: Mapping[str, str] | None = None) -> It
             text=True,
             start_new_session=True,
         )
+
+
+@contextmanager
+def running(repo: Path, *words: str, env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """`prd-tui run` in the background; whatever is left of it and of its runs is ended at the end."""
+    process = start_run(repo, *words, env=env)
     try:
         yield process
     finally:
