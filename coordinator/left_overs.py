@@ -12,7 +12,7 @@ from coordinator.paths import Paths
 def sweep_left_overs(paths: Paths, worktrees: Path) -> int:
     """Removes them wherever a run writes; returns how many. What a living process writes is left alone.
 
-    `worktrees`: the folder that holds them. The registry's folder and the drop box look after themselves.
+    `worktrees`: the folder that holds them. The registry's folder looks after itself.
     """
     return sum(sweep_tmp(place) for place in _places(paths, worktrees))
 
@@ -20,6 +20,7 @@ def sweep_left_overs(paths: Paths, worktrees: Path) -> int:
 def _places(paths: Paths, worktrees: Path) -> Iterator[Path]:
     for top, *patterns in (
         (paths.runs, "*/*", "*/*/gates/*"),
+        (paths.coordinator, "commands"),
         (paths.active, "*"),
         (paths.completed, "*"),
         (worktrees, "*/prds/active/*", "*/.claude-loop"),
