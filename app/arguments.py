@@ -146,4 +146,8 @@ def _engine_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--agent", metavar="NAME", help="work with the built-in loop and this agent")
     command.add_argument("--hold", action="store_true", help="start nothing until the queue is released")
-    command.add_argument("--resume", action="store_true", help="go on where the last session ended")
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where the last session ended, without a question",
+    )

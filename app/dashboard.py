@@ -26,11 +26,12 @@ from app.rows import TICKING
 from app.screens.choice import Choice, ChoiceScreen
 from app.screens.first_run import FirstRunScreen
 from app.screens.main import MainScreen
+from app.screens.resume import GO_ON, HOLD, ResumeScreen
 from app.text import Severity, notice, plain
 from app.themes import ANSI_DARK, ANSI_LIGHT, DARK, THEMES
 from coordinator.api import EngineApi, LogChunk
-from coordinator.commands import StopMode
-from coordinator.model import FIRST, PERSON, EngineSnapshot, PrdState
+from coordinator.commands import HoldQueue, ReleaseQueue, StopMode
+from coordinator.model import FIRST, PERSON, RESUME, EngineSnapshot, PrdState
 
 #: Seconds between two samples of the machine's load, and two movements of the clocks.
 SAMPLE, TICK = 2.0, 1.0
@@ -78,6 +79,7 @@ class Dashboard(App[int]):
         self._first_run = first_run
         self._once_settled = once_settled
         self._ending: StopMode | None = None
+        self._asked = False  # whether the last session's work goes on
         self._banner: tuple[Span, ...] = ()
         self._take_colours()
 
@@ -168,6 +170,7 @@ class Dashboard(App[int]):
                 if event.refused or event.alarming:
                     self.say(f"{event.prd_id}: {event.text}" if event.prd_id else event.text, "warning")
         self._show_banner(seen.snapshot, seen.stale_for, seen.ended)
+        self._ask_to_resume(seen.snapshot)
         if main.log_view.display:
             main.log_view.poll()
         if seen.ended and self._ending is not None:
@@ -198,6 +201,12 @@ class Dashboard(App[int]):
                 Span(" starts them. "),
                 Span(_FIRST, "soft"),
             ]
+        elif RESUME in snapshot.queue.hold_kinds:
+            spans = [
+                Span(" ‖ The last session left work: ", "wait"),
+                Span("P", "key"),
+                Span(" lets it go on."),
+            ]
         elif snapshot.queue.hold_kinds == (PERSON,):
             spans = [Span(" ‖ Held by you: ", "wait"), Span("what runs goes on, nothing new starts. ")]
             spans += [Span("P", "key"), Span(" lets the queue run.")]
@@ -206,6 +215,21 @@ class Dashboard(App[int]):
         if tuple(spans) != self._banner:
             self._banner = tuple(spans)
             self.main.show_banner(spans)
+
+    def _ask_to_resume(self, snapshot: EngineSnapshot) -> None:
+        """Once, while the engine waits for the answer; from elsewhere it may come too."""
+        asks = RESUME in snapshot.queue.hold_kinds
+        if not asks and isinstance(self.screen, ResumeScreen):
+            self.screen.dismiss("")
+        elif asks and not self._asked:
+            self._asked = True
+            self.push_screen(ResumeScreen(snapshot), self._resume)
+
+    def _resume(self, choice: str | None) -> None:
+        if choice == GO_ON:
+            self.bridge.submit(ReleaseQueue())
+        elif choice == HOLD:
+            self.bridge.submit(HoldQueue())
 
     # -- what the screen asks ---------------------------------------------------------------------------
 

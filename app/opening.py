@@ -53,7 +53,13 @@ def open_dashboard(arguments: argparse.Namespace, paths: Paths, *, hold_first: b
     chosen = overrides(arguments)
 
     def opened() -> EngineApi:
-        engine = open_engine(paths, overrides=chosen, only=only, hold_first=hold_first)
+        engine = open_engine(
+            paths,
+            overrides=chosen,
+            only=only,
+            hold_first=hold_first,
+            ask_to_resume=not arguments.resume and not arguments.hold,
+        )
         if arguments.hold:
             engine.submit(HoldQueue())  # before anything can start
         return engine

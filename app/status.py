@@ -82,6 +82,9 @@ def _parse(argv: list[str]) -> tuple[set[str], str | None]:
 def _show(root: str, common: str, flags: set[str], wanted: str | None) -> int:
     stored = registry_file.load(root)
     document = registry_file.empty() if stored is None else stored
+    for entry in document["active_prds"].values():
+        if isinstance(entry.get("run_dir"), str):  # it may have been moved with the repository
+            entry["run_dir"] = os.path.join(common, "prd-tui", "runs", *entry["run_dir"].split("/")[-2:])  # noqa: PTH118
     owner = registry_file.owner(common)
     if wanted is not None:
         entry = _find(document, wanted, owner)
@@ -139,6 +142,9 @@ def _honest(entry: Entry, owner: int | None) -> Entry:
         reason = f"ended with exit code {code}; `prd-tui run` verifies its work"
         return entry | {"status": "ended", "reason": reason, "exit_code": code}
     start = registry_file.run_record(run_dir, "start.json") if isinstance(run_dir, str) else None
+    if isinstance(run_dir, str) and start is not None and not registry_file.written_here(run_dir, start):
+        reason = "this repository is a copy: its worker belongs to the original; `prd-tui run` begins anew"
+        return entry | {"status": "gone", "reason": reason}
     if not _worker_lives(start, entry.get("pid")):
         reason = "its worker is gone and left no exit code; `prd-tui run` looks after it"
         return entry | {"status": "gone", "reason": reason}

@@ -141,16 +141,21 @@ def open_engine(
     overrides: Mapping[str, Any] | None = None,
     only: Collection[str] | None = None,
     hold_first: bool = False,
+    ask_to_resume: bool = False,
 ) -> EngineApi:
     """An engine for a repository, not started yet.
 
     `overrides`: settings of the command line by dotted key. `only`: the PRDs that alone may start in this
     session; ended ones among them are tried again. `hold_first`: where nothing ever ran and no PRDs are named,
-    what the first look finds waits for ReleaseQueue. Raises ConfigError when the settings cannot be used.
+    what the first look finds waits for ReleaseQueue. `ask_to_resume`: what an earlier session left
+    waits for ReleaseQueue, or stays for HoldQueue, under the hold RESUME; not where PRDs are named, or a person
+    holds the queue anyway. Raises ConfigError when the settings cannot be used.
     """
     from coordinator.engine import Engine
 
-    return Engine(paths, overrides=overrides or {}, only=only, hold_first=hold_first)
+    return Engine(
+        paths, overrides=overrides or {}, only=only, hold_first=hold_first, ask_to_resume=ask_to_resume
+    )
 
 
 def read_owner_pid(paths: Paths) -> int | None:

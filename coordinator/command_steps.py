@@ -20,7 +20,7 @@ from coordinator.commands import (
     StopPrds,
 )
 from coordinator.effects import AnswerCommand, Effect, EndRun, LookAtFolders
-from coordinator.model import APPROVAL, FAILED, PERSON, QUEUED, PrdState
+from coordinator.model import APPROVAL, FAILED, PERSON, QUEUED, RESUME, PrdState
 from coordinator.pause_steps import CAN_PAUSE, CAN_RESUME, pause_over
 from coordinator.state import EngineState, Record, is_done
 
@@ -38,13 +38,20 @@ def obey(state: EngineState, command_id: str, command: Command, now: float) -> S
     if isinstance(command, ResumePrds):
         return _resume_command(state, command_id, command, now)
     if isinstance(command, HoldQueue):
+        state = answered(state)
         state = replace(state, holds={**state.holds, PERSON: "held by a person: release starts it again"})
         return state, (_accept(command_id, "the queue is held; what runs goes on"),)
     if isinstance(command, ReleaseQueue):
         left = {kind: why for kind, why in state.holds.items() if kind == APPROVAL}
         message = f"the queue still holds: {left[APPROVAL]}" if left else "the queue runs"
-        return replace(state, holds=left, hold_first=False), (_accept(command_id, message),)
+        return replace(answered(state), holds=left, hold_first=False), (_accept(command_id, message),)
     return state, (LookAtFolders(), _accept(command_id, "looking at every folder again"))
+
+
+def answered(state: EngineState) -> EngineState:
+    """A person decided what becomes of the queue, or nothing is left to be decided on."""
+    holds = {kind: why for kind, why in state.holds.items() if kind != RESUME}
+    return replace(state, left_over=frozenset(), holds=holds)
 
 
 def _accept(command_id: str, message: str, done: bool = True) -> AnswerCommand:
@@ -62,6 +69,7 @@ def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: f
         return _reject(state, command_id, reason)
     chosen = [state.records[name] for name in names]
     if command.everything:
+        state = answered(state)
         state = replace(state, holds={**state.holds, PERSON: "held by stop --all: release starts it again"})
     else:
         for record in chosen:

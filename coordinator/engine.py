@@ -27,9 +27,10 @@ from coordinator.locks import OwnerLock, read_owner
 from coordinator.log_caps import cap_logs, logs_of
 from coordinator.log_reading import read_chunk
 from coordinator.model import FAILED, PERSON, EngineSnapshot, PrdState
+from coordinator.moved import reconnect
 from coordinator.paths import Paths
 from coordinator.recorder import transitions_between
-from coordinator.recovery import Found, recover
+from coordinator.recovery import COPIED, Found, recover
 from coordinator.reducer import reduce, start_due
 from coordinator.runs import recorded_prds
 from coordinator.settings_watch import SettingsWatch
@@ -52,6 +53,7 @@ class Engine:
         overrides: Mapping[str, Any],
         only: Collection[str] | None,
         hold_first: bool = False,
+        ask_to_resume: bool = False,
         clock: Clock | None = None,
     ) -> None:
         self._paths = paths
@@ -59,6 +61,7 @@ class Engine:
         self._git = Git(paths)
         self._only = frozenset(only) if only is not None else None
         self._hold_first = hold_first
+        self._ask_to_resume = ask_to_resume
         self._settings = SettingsWatch(paths, self._git, overrides, self._post)
         self._surroundings = Surroundings(
             paths, self._git, self._clock, lambda: self._settings.current().coordinator.base_branch
@@ -160,6 +163,8 @@ class Engine:
         """The state that an earlier session left, and what has to go on. The same after any kind of end."""
         settings = self._settings.current().coordinator
         document = self._crew.registry.update(lambda document: document.update(coordinator_pid=os.getpid()))
+        for line in reconnect(self._git, self._crew.context.worktrees):
+            self._crew.log.warn(line)
         found = recover(self._paths, document, float(settings.stop_grace))
         records = {one.record.prd_id: one.record for one in found}
         now = self._clock.now()
@@ -171,7 +176,12 @@ class Engine:
         for line in self._crew.context.worktrees.reclaim(live):
             self._crew.log.write(line)
         sweep_left_overs(self._paths, self._paths.root / self._settings.current().worktree.root)
+        if any(one.copied for one in found):
+            self._history.say(COPIED, now)
+            self._crew.log.warn(COPIED)
         person = document["holds"].get(PERSON)
+        first = self._hold_first and self._only is None and not any(recorded_prds(self._paths))
+        asks = self._ask_to_resume and self._only is None and not (first or person)
         self._state = EngineState(
             max_prds=settings.max_prds,
             max_retries=settings.max_retries,
@@ -179,7 +189,8 @@ class Engine:
             records=records,
             holds={PERSON: person} if person else {},
             only=self._only,
-            hold_first=self._hold_first and self._only is None and not any(recorded_prds(self._paths)),
+            hold_first=first,
+            left_over=frozenset(one.record.prd_id for one in found if asks and one.left_over),
         )
         self._crew.log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
         return found

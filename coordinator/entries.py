@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from coordinator.clock import iso
+from coordinator.folders import inside
 from coordinator.model import EngineSnapshot, PrdState, PrdView, QueueView
 from coordinator.registry_entries import kind_of
 from coordinator.scheduler import nothing_can_run, queue
@@ -39,7 +41,7 @@ def registry_entry(record: Record, root: str) -> Document:
             "run_dir": run.run_dir,
             "branch": run.branch,
             "branch_asked": run.branch_asked,
-            "worktree_path": _relative(run.worktree, root),
+            "worktree_path": inside(run.worktree, Path(root)),
         }
     kind = kind_of(record.state)
     if kind == "active":
@@ -73,11 +75,6 @@ def registry_entry(record: Record, root: str) -> Document:
             "queued_at": iso(record.arrival),
         }
     return entry
-
-
-def _relative(path: str, root: str) -> str:
-    inside = os.path.relpath(path, root)
-    return path if inside.startswith("..") else inside
 
 
 def _duration(record: Record) -> float:

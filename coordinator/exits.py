@@ -31,6 +31,7 @@ class _Watch:
     job_dir: Path
     on_exit: OnExit
     on_swept: OnSwept
+    worktree: Path | None = None
     exit_told: bool = False
     pause: float = _FIRST_LOOK
     look_at: float | None = None  # monotonic time of the next look; None: only when a pidfd fires
@@ -55,9 +56,9 @@ class ExitWatcher:
         self._epoll.register(self._wake, select.EPOLLIN)
         self._thread: threading.Thread | None = None
 
-    def watch(self, job_dir: Path, on_exit: OnExit, on_swept: OnSwept) -> None:
-        """Starts watching; returns at once."""
-        self._enqueue(_Watch(job_dir, on_exit, on_swept))
+    def watch(self, job_dir: Path, on_exit: OnExit, on_swept: OnSwept, worktree: Path | None = None) -> None:
+        """Starts watching; returns at once. `worktree`: where its processes are now, should it have been moved."""
+        self._enqueue(_Watch(job_dir, on_exit, on_swept, worktree))
         with self._lock:
             if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="exits", daemon=True)
@@ -147,7 +148,7 @@ class ExitWatcher:
 
         def work() -> None:
             try:
-                processes.sweep(watch.job_dir)
+                processes.sweep(watch.job_dir, watch.worktree)
             except Exception:  # noqa: BLE001 - a full disk, say: the job stays unswept, and watched
                 _log.exception("%s could not be swept: trying again", watch.job_dir)
                 time.sleep(1.0)

@@ -66,8 +66,11 @@ def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:
     """Appends one line by one write, whole among many writers. Raises StateError, with nothing added."""
     data = line if line.endswith(b"\n") else line + b"\n"
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
+            size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                data = b"\n" + data  # half a line, from a power cut: it must not spoil this one
             written = os.write(fd, data)
             if written < len(data):
                 _take_back(fd, written)

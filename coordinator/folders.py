@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from coordinator.errors import StateError
+
+
+def inside(path: str, root: Path) -> str:
+    """`path` as seen from `root`; one that does not lie in it stays absolute."""
+    seen = os.path.relpath(path, root)
+    return path if seen == ".." or seen.startswith("../") else seen
 
 
 def make_private(folder: Path) -> None:

@@ -21,6 +21,9 @@ from coordinator.identity import Identity, alive, boot_id
 from coordinator.locks import FileLock
 from coordinator.model import Exit
 
+#: Stands for the boot id of processes that a copied record names.
+ELSEWHERE = "of another repository"
+
 
 @dataclass(frozen=True)
 class JobSpec:
@@ -48,7 +51,10 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Start:
-    """`started_at`: seconds since the epoch."""
+    """`started_at`: seconds since the epoch. `copied`: the record came here with a copy of its repository.
+
+    The processes that such a record names are the original's: here they count as dead, and are never touched.
+    """
 
     keeper: Identity
     worker: Identity
@@ -56,6 +62,7 @@ class Start:
     argv0: str
     marker: str
     cwd: str
+    copied: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ def abandon(job_dir: Path) -> bool:
 def read_start(job_dir: Path) -> Start | None:
     record = _record(job_dir / "start.json")
     try:
-        boot = str(record["boot_id"])
+        boot = _boot_of(job_dir, record)
         return Start(
             keeper=Identity(int(record["keeper"]["pid"]), int(record["keeper"]["ticks"]), boot),
             worker=Identity(int(record["worker"]["pid"]), int(record["worker"]["ticks"]), boot),
@@ -123,8 +130,9 @@ def read_start(job_dir: Path) -> Start | None:
             argv0=str(record["argv0"]),
             marker=str(record["marker"]),
             cwd=str(record["cwd"]),
+            copied=boot == ELSEWHERE,
         )
-    except (KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -161,11 +169,18 @@ def _record(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _boot_of(job_dir: Path, record: Mapping[str, Any]) -> str:
+    """The boot that a record's processes live in; none of ours where it was written in another directory."""
+    there = job_dir.stat()
+    ours = record.get("place", [there.st_dev, there.st_ino]) == [there.st_dev, there.st_ino]
+    return str(record["boot_id"]) if ours or record["boot_id"] != boot_id() else ELSEWHERE
+
+
 def _starting_keeper(job_dir: Path) -> Identity | None:
     """The keeper that holds the job but has not recorded its start yet, by what it wrote into its lock."""
     try:
         record = json.loads((job_dir / "live.lock").read_bytes())
         keeper = record["keeper"]
-        return Identity(int(keeper["pid"]), int(keeper["ticks"]), str(record["boot_id"]))
+        return Identity(int(keeper["pid"]), int(keeper["ticks"]), _boot_of(job_dir, record))
     except (OSError, KeyError, TypeError, ValueError):
         return None

@@ -43,6 +43,9 @@ def main(job_dir: str) -> int:
         return BAD_REQUEST
     for name in IGNORED:
         signal.signal(getattr(signal, "SIG" + name), signal.SIG_IGN)
+    # By descriptor: the records follow a repository that is moved while the job runs.
+    folder = os.open(job_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    job_dir = f"/proc/self/fd/{folder}/."
     lock = take_lock(job_dir)
     if lock is None:
         return REFUSED
@@ -69,13 +72,12 @@ def take_lock(job_dir: str) -> int | None:
     os.close(opened)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        here, there = os.fstat(lock), os.stat(path)
+        replaced = not os.path.samestat(os.fstat(lock), os.stat(path))
     except OSError:
         return None
-    replaced = (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino)
     if replaced or any(os.path.lexists(f"{job_dir}/{name}.json") for name in ("start", "exit")):
         return None
-    note = json.dumps({"boot_id": boot_id(), "keeper": identity(os.getpid())})
+    note = json.dumps(here(job_dir) | {"keeper": identity(os.getpid())})
     os.pwrite(lock, note.encode().ljust(200), 0)
     return lock
 
@@ -127,8 +129,7 @@ class Keeper:
         return recorded
 
     def record_start(self) -> bool:
-        record = {
-            "boot_id": boot_id(),
+        record = here(self.job_dir) | {
             "keeper": identity(os.getpid()),
             "worker": identity(self.worker),
             "started_at": time.time(),
@@ -274,11 +275,7 @@ def explain(word: str, request: dict[str, Any]) -> str:
     code, reason = int(number), os.strerror(int(number))
     program, cwd = request["argv"][0], request["cwd"]
     if stage != "exec":
-        return (
-            f"its directory {cwd} cannot be entered ({reason})"
-            if stage == "cwd"
-            else f"no process ({reason})"
-        )
+        return f"{f'its directory {cwd} cannot be entered' if stage == 'cwd' else 'no process'} ({reason})"
     if code == errno.ENOEXEC:
         return f"{program} is not a program: give it a first line such as #!/bin/sh"
     if code == errno.ENOENT and "/" in program and os.path.exists(os.path.join(cwd, program)):
@@ -323,9 +320,11 @@ def write_atomic(directory: str, name: str, record: dict[str, Any] | int) -> Non
         os.close(folder)
 
 
-def boot_id() -> str:
+def here(job_dir: str) -> dict[str, Any]:
+    """This boot, and this directory: a move leaves its device and inode, a copy has others."""
+    there = os.stat(job_dir)
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read().strip()
+        return {"boot_id": file.read().strip(), "place": [there.st_dev, there.st_ino]}
 
 
 def stat_fields(pid: int | str) -> list[bytes] | None:

@@ -30,6 +30,7 @@ from coordinator.mending import mend
 from coordinator.model import SETUP, Exit, Prd, Run
 from coordinator.runs import Intent, Journal, command_dirs, new_run_id, runs_of, write_intent
 from coordinator.setup import SetUpFailed, set_up
+from coordinator.snapshot import clear_index_lock
 from coordinator.stashes import pin_stashes
 from coordinator.verification import put_back_what_was_set_aside
 from coordinator.worker_command import clean_signal, require_agent, worker_words
@@ -85,7 +86,7 @@ class Launcher:
         if previous is not None and self._is_ours(previous):
             run = replace(previous, run_id=run_id, generation=generation, branch_asked=asked)
             run = replace(run, run_dir=str(context.paths.run_dir(wanted.prd_id, run_id)))
-            write_intent(Intent(run, wanted.prd, wanted.arrival, wanted.slot), wanted.data)
+            write_intent(context.paths, Intent(run, wanted.prd, wanted.arrival, wanted.slot), wanted.data)
             reach("intent-written")
             return run
         base_branch, base_commit = self._base(wanted)
@@ -103,7 +104,7 @@ class Launcher:
                 run_dir=str(context.paths.run_dir(wanted.prd_id, run_id)),
                 log=str(context.paths.worker_log(wanted.prd_id)),
             )
-            write_intent(Intent(run, wanted.prd, wanted.arrival, wanted.slot), wanted.data)
+            write_intent(context.paths, Intent(run, wanted.prd, wanted.arrival, wanted.slot), wanted.data)
             reach("intent-written")
             branches.create(context.git, branch, base_commit, run_id)
         return run
@@ -160,6 +161,9 @@ class Launcher:
                 context.log.warn(f"{run.prd_id}: {warning}")
             context.worktrees.mark_filled(run.prd_id, run.run_id)
         else:
+            clear_index_lock(
+                context.git.own_directory(path), path
+            )  # of a git that was killed with its worker
             self._check_branch(run, path)
             put_back_what_was_set_aside(context, run.prd_id)
         set_up(
@@ -260,7 +264,7 @@ def watch(context: Context, run: Run) -> None:
             context.look_at_stories(run)  # before it is told: the engine may end right after
         context.post(RunSwept(run.prd_id, run.run_id))
 
-    context.exits.watch(Path(run.run_dir), exited, swept)
+    context.exits.watch(Path(run.run_dir), exited, swept, Path(run.worktree))
 
 
 def earned_passes(prd: Prd, inside: Path) -> dict[str, bool]:

@@ -44,6 +44,9 @@ from coordinator.story_states import before_a_start
 BACKOFF_FIRST, BACKOFF_CAP = 5.0, 300.0
 
 
+SHUT_DOWN = "stopped by a shutdown, goes on at the next start"
+
+
 def exit_sentence(exit: Exit | None, who: str = "the worker") -> str:
     """How a process ended, as the beginning of a sentence."""
     if exit is None:
@@ -186,7 +189,7 @@ def _stopped(record: Record) -> Outcome:
             record,
             state=PrdState.QUEUED,
             wanted="",
-            reason="stopped by a shutdown, goes on at the next start",
+            reason=SHUT_DOWN,
         ), ()
     return replace(record, state=PrdState.STOPPED, wanted="", reason="stopped by command"), ()
 

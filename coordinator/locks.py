@@ -228,11 +228,16 @@ class OwnerLock(FileLock):
             "pid": me.pid,
             "boot_id": me.boot_id,
             "start_ticks": me.ticks,
+            "place": _place(os.fstat(self._fd)),
             "kind": self.kind,
             "since": time.time(),
         }
         os.pwrite(self._fd, json.dumps(record).encode("ascii").ljust(_RECORD_BYTES), 0)
         os.ftruncate(self._fd, _RECORD_BYTES)
+
+
+def _place(there: os.stat_result) -> list[int]:
+    return [there.st_dev, there.st_ino]
 
 
 def read_owner(path: Path) -> Owner | None:
@@ -241,6 +246,9 @@ def read_owner(path: Path) -> Owner | None:
         record = json.loads(path.read_bytes())
         identity = Identity(int(record["pid"]), int(record["start_ticks"]), str(record["boot_id"]))
         owner = Owner(identity, str(record["kind"]), float(record["since"]))
+        here = _place(path.stat())
+        if record.get("place", here) != here:
+            return None  # it came with a copy of the repository, whose original is owned
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return owner if alive(identity) else None

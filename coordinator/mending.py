@@ -9,6 +9,7 @@ from pathlib import Path
 from coordinator.errors import GitError
 from coordinator.files import write_atomic
 from coordinator.git import Git
+from coordinator.moved import belongs_elsewhere
 from coordinator.worktrees import Worktrees
 
 
@@ -22,6 +23,8 @@ def mend(git: Git, worktrees: Worktrees, prd_id: str, run_id: str) -> str | None
     path = worktrees.path_for(prd_id)
     if not path.exists() or _is_sound(git, path):
         return None
+    if belongs_elsewhere(path, git.paths.common):
+        raise GitError(f"{path} is a worktree of another repository: set worktree.root elsewhere")
     with git.locked():
         own = _directory_in_repository(git, path)
         if own is not None and not (path / ".git").exists():

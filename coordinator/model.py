@@ -51,6 +51,7 @@ FAILED = frozenset({PrdState.FAILED, PrdState.STOPPED, PrdState.LOST, PrdState.C
 #: Kinds of holds. Nothing new starts while there is any.
 PERSON = "person"  # a person placed it; it survives a restart
 FIRST = "first"  # the first start in this repository: a person has to say that work may begin
+RESUME = "resume"  # the last session left work, and a person has to say whether it goes on
 WORKER = "worker"  # the worker command cannot be started; judged anew at each start
 SETUP = "setup"  # a worktree could not be set up; judged anew at each start
 ACCOUNT = "account"  # an agent is not logged in, has no credit or is refused by its API

@@ -6,6 +6,7 @@ holds, and that an ended PRD was queued again. Where the two disagree about a ru
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any
 
 from coordinator.clock import parse_iso
 from coordinator.effects import CompleteRun, Effect, EndRun, PauseRun, WatchRun
+from coordinator.files import sweep_tmp
+from coordinator.identity import boot_id
 from coordinator.jobs import JobFacts, JobStatus, inspect
+from coordinator.lifecycle import SHUT_DOWN
 from coordinator.model import COMPLETED, FAILED, QUEUED, PrdState, Progress, Run
 from coordinator.paths import Paths
 from coordinator.pause_steps import PAUSED_BY_PERSON
@@ -29,12 +33,29 @@ Document = dict[str, Any]
 Entries = list[dict[str, Any]]
 
 
+COPIED = (
+    "This repository is a copy: workers that its runs name belong to the original and are left alone, "
+    "and what they had not finished is begun again here."
+)
+
+
 @dataclass(frozen=True)
 class Found:
-    """One PRD as it was left, and what has to go on."""
+    """One PRD as it was left, and what has to go on.
+
+    `cut_off`: a worker was at it and is gone, with nobody having stopped it. `copied`: it is another's
+    worker, the run having come here with a copy of its repository.
+    """
 
     record: Record
     effects: tuple[Effect, ...] = ()
+    cut_off: bool = False
+    copied: bool = False
+
+    @property
+    def left_over(self) -> bool:
+        """Whether it would start, or start again, by itself."""
+        return self.cut_off or self.record.state in QUEUED
 
 
 def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
@@ -44,12 +65,19 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
         history = runs_of(paths, prd_id)
         if history:
             job_dir = Path(history[-1].run.run_dir)
+            for each in job_dirs(history[-1].run):
+                sweep_tmp(each)
             facts = _settled(job_dir)
             entries = _with_end_of_stop(history[-1].run, Journal(job_dir).entries())
             located = locate(registry, prd_id)
             entry = located[1] if located else None
             halted = facts.status is JobStatus.RUNNING and suspended(job_dir)
-            found[prd_id] = recover_run(history[-1], facts, entries, entry, grace, halted=halted)
+            shut_down = _was_shut_down(facts)
+            one = recover_run(history[-1], facts, entries, entry, grace, halted=halted, shut_down=shut_down)
+            undecided = one.effects and _last(entries, "verdict") is None
+            gone = facts.status is JobStatus.GONE
+            copied = gone and facts.start is not None and facts.start.copied
+            found[prd_id] = replace(one, cut_off=bool(undecided) and (gone or shut_down), copied=bool(copied))
             if found[prd_id].record.state in QUEUED and _is_being_set_up(history[-1].run):
                 found[prd_id] = _end_set_up(found[prd_id].record, history[-1], grace)
     for entry in stored_entries(registry):
@@ -93,8 +121,9 @@ def recover_run(
     grace: float,
     *,
     halted: bool = False,
+    shut_down: bool = False,
 ) -> Found:
-    """The newest run of a PRD; `halted`: its main process lives and is stopped. Pure."""
+    """The newest run of a PRD. `halted`: its main process lives and is stopped; `shut_down`: see there. Pure."""
     run = intent.run
     pauses = read_pauses(journal, facts.exit.ended_at if facts.exit else 0.0)
     wanted = _last(journal, "stop wanted")
@@ -124,6 +153,8 @@ def recover_run(
     if verdict is None and _not_begun(facts):
         return Found(_never_started(record, wanted))
     if verdict is not None:
+        if failed and shut_down and entry is None:
+            return Found(_change(record, PrdState.QUEUED, slot=0, pid=0, reason=SHUT_DOWN))
         return _judged(record, verdict, completed)
     if wanted is None and facts.status is JobStatus.RUNNING and (pauses.wanted or halted):
         # Perhaps half paused, or half continued: the pause is made whole, and a person can let it go on.
@@ -132,7 +163,8 @@ def recover_run(
         record = _change(record, state, reason=PAUSED_BY_PERSON, paused_at=since if halted else 0.0)
         return Found(record, (WatchRun(run), PauseRun(run, record.wish)))
     if wanted is None:
-        return Found(record, (WatchRun(run),))
+        # Work that is left after a shutdown goes on, as it does where the coordinator stopped it.
+        return Found(replace(record, wanted="shutdown" if shut_down else ""), (WatchRun(run),))
     by = str(wanted.get("by"))
     if _last(journal, "stopped"):
         if by == "shutdown":
@@ -140,6 +172,19 @@ def recover_run(
         return Found(_change(record, PrdState.STOPPED, slot=0, pid=0, reason="stopped by command"))
     stopping = _change(record, PrdState.STOPPING, wanted=by)
     return Found(stopping, (WatchRun(run), EndRun(run, by, grace)))
+
+
+def _was_shut_down(facts: JobFacts) -> bool:
+    """Whether a worker that nobody stopped fell to what ends all processes: a logout, a halt, a closed terminal.
+
+    KILL in the same boot is another matter: memory ran out, as a rule, and would again.
+    """
+    if facts.exit is None or facts.start is None:
+        return False
+    numbers = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM}
+    if facts.start.worker.boot_id != boot_id():
+        numbers.add(signal.SIGKILL)
+    return (facts.exit.signal or facts.exit.code - 128) in numbers
 
 
 def _not_begun(facts: JobFacts) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coordinator import lifecycle, scheduler
-from coordinator.command_steps import Step, answer_finished, obey, stop
+from coordinator.command_steps import Step, answer_finished, answered, obey, stop
 from coordinator.commands import StopMode
 from coordinator.effects import Effect, ObserveDependencies, StartRun
 from coordinator.events import (
@@ -29,11 +29,12 @@ from coordinator.events import (
     StopRequested,
     TimePassed,
 )
-from coordinator.model import ACTIVE, FAILED, FIRST, QUEUED, PrdState
+from coordinator.model import ACTIVE, FAILED, FIRST, QUEUED, RESUME, PrdState
 from coordinator.pause_steps import pause_over
 from coordinator.policy import Policy
 from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done
 
+RESUME_SENTENCE = "the last session left work: it goes on once you say so"
 FIRST_SENTENCE = "first start in this repository: nothing runs before you say so"
 
 #: Seconds between two looks where the work of completed dependencies stands.
@@ -45,7 +46,7 @@ def reduce(state: EngineState, event: Event, now: float) -> Step:
     state, effects = _apply(state, event, now)
     state = _hold_at_first(state)
     state, asked = _observe(state, event, now)
-    state = scheduler.judge(state)
+    state = _hold_left_over(scheduler.judge(state))
     state, answers = answer_finished(state)
     return state, (*effects, *asked, *answers)
 
@@ -149,6 +150,17 @@ def _hold_at_first(state: EngineState) -> EngineState:
     if usable or perhaps:
         holds = {FIRST: FIRST_SENTENCE, **holds}
     return replace(state, holds=holds, hold_first=perhaps and not usable)
+
+
+def _hold_left_over(state: EngineState) -> EngineState:
+    """What an earlier session left goes on when a person said so. There is no question once nothing of it waits."""
+    if not (state.left_over and state.looked):
+        return state
+    records = (record for name in state.left_over if (record := state.records.get(name)))
+    waits = any(record.state is PrdState.QUEUED or record.state in ACTIVE for record in records)
+    if not waits:
+        return answered(state)
+    return state if RESUME in state.holds else replace(state, holds={RESUME: RESUME_SENTENCE, **state.holds})
 
 
 def _observe(state: EngineState, event: Event, now: float) -> Step:

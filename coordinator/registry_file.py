@@ -156,13 +156,23 @@ def owner(common: str) -> int | None:
 
     Looks at what the owner wrote beside its lock and whether that very process still lives; takes no lock.
     """
+    lock = os.path.join(common, "prd-tui", "locks", "coordinator.lock")
     try:
-        record = json.loads(_read(os.path.join(common, "prd-tui", "locks", "coordinator.lock")))
+        record = json.loads(_read(lock))
         pid = record["pid"]
-        ours = record["boot_id"] == boot_id()
+        ours = record["boot_id"] == boot_id() and written_here(lock, record)
         return pid if ours and lives(pid, record["start_ticks"]) else None
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def written_here(path: str, record: dict[str, Any]) -> bool:
+    """Whether a record that belongs to `path` did not come there with a copy of the repository."""
+    try:
+        there = os.stat(path)
+    except OSError:
+        return False
+    return bool(record.get("place", [there.st_dev, there.st_ino]) == [there.st_dev, there.st_ino])
 
 
 def lives(pid: int, start_ticks: int | None) -> bool:

@@ -20,8 +20,12 @@ from coordinator import prd_file
 from coordinator.clock import iso
 from coordinator.errors import StateError
 from coordinator.files import append_line, read_json, write_atomic, write_json
+from coordinator.folders import inside, make_private
 from coordinator.model import Prd, Run
 from coordinator.paths import Paths
+
+#: Paths of a run that lie in the checkout, unless the settings put them elsewhere.
+_PLACES = ("worktree", "log")
 
 
 def new_run_id(now: float) -> str:
@@ -40,28 +44,41 @@ class Intent:
     slot: int
 
 
-def write_intent(intent: Intent, source: bytes) -> None:
-    """Durable on return. `source` is the person's prd.json as admitted."""
+def write_intent(paths: Paths, intent: Intent, source: bytes) -> None:
+    """Durable on return. `source` is the person's prd.json as admitted. Raises StateError.
+
+    What lies in the checkout is recorded as seen from there, and the run directory not at all: both follow a
+    repository that is moved, and those of a copy are the copy's own.
+    """
     folder = Path(intent.run.run_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private(folder)
     write_atomic(folder / "source.json", source)
+    run = asdict(intent.run)
+    del run["run_dir"]
     document = {
-        "run": asdict(intent.run),
+        "run": run | {name: inside(run[name], paths.root) for name in _PLACES},
         "frozen": prd_file.to_dict(intent.frozen),
         "arrival": intent.arrival,
         "slot": intent.slot,
     }
+    write_json(folder / "intent.json.bak", document, durable=False)
     write_json(folder / "intent.json", document)
 
 
-def read_intent(run_dir: Path) -> Intent | None:
-    """None when the run has none, or one that cannot be understood."""
+def read_intent(paths: Paths, run_dir: Path) -> Intent | None:
+    """None when the run has none, or one that cannot be understood and whose second copy cannot either."""
+    return _parsed(paths, run_dir, "intent.json") or _parsed(paths, run_dir, "intent.json.bak")
+
+
+def _parsed(paths: Paths, run_dir: Path, name: str) -> Intent | None:
     try:
-        document = read_json(run_dir / "intent.json")
+        document = read_json(run_dir / name)
         if document is None:
             return None
+        run = document["run"]
+        places = {place: str(paths.root / run[place]) for place in _PLACES}
         return Intent(
-            run=Run(**document["run"]),
+            run=Run(**run | places | {"run_dir": str(run_dir)}),
             frozen=prd_file.from_dict(document["frozen"]),
             arrival=float(document["arrival"]),
             slot=int(document["slot"]),
@@ -75,7 +92,7 @@ def runs_of(paths: Paths, prd_id: str) -> list[Intent]:
     folder = paths.runs / prd_id
     if not folder.is_dir():
         return []
-    found = (read_intent(entry) for entry in sorted(folder.iterdir()) if entry.is_dir())
+    found = (read_intent(paths, entry) for entry in sorted(folder.iterdir()) if entry.is_dir())
     return sorted((intent for intent in found if intent), key=lambda intent: intent.run.generation)
 
 

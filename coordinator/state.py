@@ -84,6 +84,9 @@ class EngineState:
     only: frozenset[str] | None = None  # the named PRDs, which alone may start in this session
     ending: StopMode | None = None
     looked: bool = False  # the first look at the folders is over
+    left_over: frozenset[str] = (
+        frozenset()
+    )  # PRDs of an earlier session; whether they go on is for a person to say
     hold_first: bool = False  # whether the first look finds what has to wait for a person is not known yet
     dependencies: Mapping[str, bool] = field(default_factory=dict)  # completed PRD → its work is on the base
     contained: frozenset[tuple[str, str]] = frozenset()

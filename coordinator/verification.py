@@ -61,7 +61,7 @@ class Verifier:
 
     def _free_slot(self, run: Run) -> None:
         """The next start comes first where nothing of this run will need the slot any more."""
-        intent = read_intent(Path(run.run_dir))
+        intent = read_intent(self._context.paths, Path(run.run_dir))
         if intent and not gate_commands(self._context.settings().coordinator.verify, intent.frozen):
             self._context.post(SlotFreed(run.prd_id, run.run_id))
 
@@ -75,7 +75,7 @@ class Verifier:
             )
 
     def _judge(self, run: Run, exit: Exit | None, journal: Journal) -> Verdict:
-        intent = read_intent(Path(run.run_dir))
+        intent = read_intent(self._context.paths, Path(run.run_dir))
         if intent is None:
             return Verdict(False, f"the record of run {run.run_id} is unreadable: look into {run.run_dir}")
         progress = Progress(0, len(intent.frozen.stories))

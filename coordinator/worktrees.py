@@ -17,7 +17,8 @@ from coordinator.paths import Paths
 from coordinator.salvage import Salvage, set_aside
 from coordinator.snapshot import take
 
-_REASON = "prd:"
+#: How the lock of a worktree of ours begins; the run that made it follows.
+REASON = "prd:"
 #: Agents run git too: `add` may lose a race against theirs. The waits add up to 1.6 s.
 _ATTEMPTS = 6
 #: Seconds one checkout may take: a large repository on a slow disk, or a partial clone that fetches.
@@ -37,7 +38,7 @@ class Entry:
     @property
     def run_id(self) -> str | None:
         reason = self.lock_reason or ""
-        return reason.removeprefix(_REASON) if reason.startswith(_REASON) else None
+        return reason.removeprefix(REASON) if reason.startswith(REASON) else None
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Worktrees:
                 ):  # asking git costs a tenth of a start, and seldom tells anything
                     self._make_room(path, run_id, branch)
                 self._mark(prd_id, run_id).unlink(missing_ok=True)
-                args = ("--lock", "--reason", f"{_REASON}{run_id}", "--no-checkout", "--", str(path), branch)
+                args = ("--lock", "--reason", f"{REASON}{run_id}", "--no-checkout", "--", str(path), branch)
                 done = self._git.run("worktree", "add", *args, check=False, keep_open=keep_open)
                 # The code alone proves nothing either way: only what exists now counts.
                 if self._is_added(path, run_id, branch):
@@ -213,18 +214,6 @@ class Worktrees:
         with self._git.locked() as keep_open:
             return self._reclaim_one(replace(entry, branch=None), entry.run_id, keep_open)
 
-    def repair(self) -> list[Path]:
-        """Reconnects own worktrees after the repository was moved with them; returns those that work."""
-        root = self._real_root()
-        lost = [
-            entry.path for entry in self.entries() if entry.run_id is not None and not entry.path.exists()
-        ]
-        moved = [root / path.name for path in lost if (root / path.name / ".git").is_file()]
-        if moved:
-            with self._git.locked():
-                self._git.run("worktree", "repair", "--", *map(str, moved), check=False)
-        return [path for path in moved if self.owner(path) is not None]
-
     # -- details --------------------------------------------------------------------------------------
     def _real_root(self) -> Path:
         return Path(os.path.realpath(self._root))
@@ -241,10 +230,10 @@ class Worktrees:
             reason = (directory / "locked").read_text(errors="replace").strip()
         except OSError:
             return None
-        ours = directory.parent == self._paths.common / "worktrees" and reason.startswith(_REASON)
+        ours = directory.parent == self._paths.common / "worktrees" and reason.startswith(REASON)
         if not ours or (directory / back).resolve() != path.resolve() / ".git":
             return None
-        return _Made(directory, reason.removeprefix(_REASON))
+        return _Made(directory, reason.removeprefix(REASON))
 
     def _is_added(self, path: Path, run_id: str, branch: str) -> bool:
         made = self._made(path)
@@ -352,8 +341,8 @@ class Worktrees:
         found = {}
         for reason in self._paths.common.glob("worktrees/*/locked"):
             text = reason.read_text(errors="replace").strip()
-            if text.startswith(_REASON) and not (reason.parent / "gitdir").exists():
-                found[reason.parent] = text.removeprefix(_REASON)
+            if text.startswith(REASON) and not (reason.parent / "gitdir").exists():
+                found[reason.parent] = text.removeprefix(REASON)
         return found
 
     def _remove_fragments(self, run_ids: Collection[str]) -> None:

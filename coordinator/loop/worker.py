@@ -215,7 +215,7 @@ def _run_of(prd_json: Path) -> tuple[Paths, Intent]:
     if not folder.is_dir() or not _RUN_ID.fullmatch(run_id) or prd_file.valid_prd_id(folder.name):
         raise outside
     paths = discover(folder)
-    intent = read_intent(paths.run_dir(folder.name, run_id))
+    intent = read_intent(paths, paths.run_dir(folder.name, run_id))
     if intent is None or not _holds(intent.run, prd_json):
         raise outside
     return paths, intent

@@ -35,7 +35,7 @@ def recorded_run(paths: Paths) -> Run:
         log=str(paths.root / "log"),
     )
     prd = Prd("demo", "", "", None, None, (), (), (Story("US-001", "one", False),))
-    write_intent(Intent(run, prd, 1.0, 1), b"{}")
+    write_intent(paths, Intent(run, prd, 1.0, 1), b"{}")
     return run
 
 

@@ -12,6 +12,7 @@ import pytest
 from coordinator import branches
 from coordinator.errors import GitError
 from coordinator.git import Git, discover
+from coordinator.moved import reconnect
 from coordinator.worktrees import Worktrees
 from tests.support.repos import git
 from tests.support.sites import FILES, Site, contents
@@ -23,6 +24,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from coordinator.git import Git, discover
+from coordinator.moved import reconnect
 from coordinator.worktrees import Worktrees
 paths = discover(Path(sys.argv[1]))
 worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
@@ -154,10 +156,10 @@ def test_a_moved_repository_is_repaired(site: Site, tmp_path: Path) -> None:
     paths = discover(tmp_path / "moved")
     worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
     path = worktrees.path_for("A")
-    assert worktrees.repair() == [path]
+    assert [str(path) in said for said in reconnect(Git(paths), worktrees)] == [True]
     assert worktrees.is_filled("A")
     assert git(path, "status", "--porcelain") == ""
-    assert worktrees.repair() == []
+    assert reconnect(Git(paths), worktrees) == []
 
 
 # -- taking down -------------------------------------------------------------------------------------

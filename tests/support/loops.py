@@ -117,9 +117,9 @@ class LoopSite:
             base_branch="main",
             base_commit=self.base,
             run_dir=str(run_dir),
-            log="",
+            log=str(self.repo / "log"),
         )
-        write_intent(Intent(run, self._frozen, 0.0, 1), self._data)
+        write_intent(self.paths, Intent(run, self._frozen, 0.0, 1), self._data)
         self.run_id = run_id
         return run_id
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from coordinator.model import (
     FIRST,
     PERSON,
+    RESUME,
     EngineSnapshot,
     PrdState,
     PrdView,
@@ -214,6 +215,16 @@ def fault() -> Scene:
     sentence = "registry.json cannot be written (No space left on device): free space, it is tried again."
     scene.engine.becomes(replace(scene.engine.snapshot(), faults=(sentence,)))
     return scene
+
+
+def left_over() -> Scene:
+    """The last session ended in the middle of it."""
+    views = (
+        prd("login-flow", PrdState.RUNNING, 2, started_at=NOW - 100),
+        prd("search-index", PrdState.QUEUED, 5, run_id="r1"),
+        *(prd(f"item-{n}", PrdState.QUEUED) for n in range(1, 7)),
+    )
+    return Scene(FakeEngine(_snapshot(*views, used=1, holds=((RESUME, "the last session left work"),))))
 
 
 def invalid() -> Scene:

@@ -224,7 +224,7 @@ def test_a_record_of_another_process_names_nobody(tmp_path: Path, change: dict[s
     lock.acquire()
     record = json.loads(path.read_text())
     lock.release()
-    assert set(record) == {"pid", "boot_id", "start_ticks", "kind", "since"}
+    assert set(record) == {"pid", "boot_id", "start_ticks", "kind", "since", "place"}
     path.write_text(json.dumps(record))
     assert read_owner(path) is not None
     path.write_text(json.dumps(record | change))
