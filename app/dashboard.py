@@ -219,8 +219,11 @@ class Dashboard(App[int]):
     def _ask_to_resume(self, snapshot: EngineSnapshot) -> None:
         """Once, while the engine waits for the answer; from elsewhere it may come too."""
         asks = RESUME in snapshot.queue.hold_kinds
-        if not asks and isinstance(self.screen, ResumeScreen):
-            self.screen.dismiss("")
+        if isinstance(self.screen, ResumeScreen):
+            if asks:
+                self.screen.follow(snapshot)
+            else:
+                self.screen.dismiss("")
         elif asks and not self._asked:
             self._asked = True
             self.push_screen(ResumeScreen(snapshot), self._resume)

@@ -228,8 +228,7 @@ class Git:
             if line in present.splitlines():
                 return
             # Appended in one write: whatever else is in the file stays as it is.
-            gap = b"" if not present or present.endswith(b"\n") else b"\n"
-            append_line(exclude, gap + line + b"\n", durable=True)
+            append_line(exclude, line, durable=True)
 
 
 @contextmanager

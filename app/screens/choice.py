@@ -62,6 +62,12 @@ class ChoiceScreen(ModalScreen[str]):
         if self._typed_ahead:
             first.press()
 
+    def rephrase(self, body: str) -> None:
+        if body != self._body:
+            self._body = body
+            for shown in self.query("#dialog-body").results(Static):
+                shown.update(paragraphs(body))
+
     def take(self, key: str) -> None:
         """A key; it may have been pressed before this screen was there to take any."""
         if not self._again or key != self._again:

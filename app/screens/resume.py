@@ -27,6 +27,10 @@ class ResumeScreen(ChoiceScreen):
         choices = (Choice(GO_ON, "Resume (y)"), Choice(HOLD, "Hold (n)"))
         super().__init__("Resume previous session? [Y/n]", situation(snapshot), choices)
 
+    def follow(self, snapshot: EngineSnapshot) -> None:
+        """What runs may end while the question is open."""
+        self.rephrase(situation(snapshot))
+
     def action_answer(self, choice: str) -> None:
         self.dismiss(choice)
 
