@@ -16,7 +16,7 @@ from coordinator.context import Context
 from coordinator.errors import PrdTuiError
 from coordinator.events import CompletionDelayed, RunCompleted, Verdict
 from coordinator.faultpoints import reach
-from coordinator.files import sweep_tmp, write_atomic
+from coordinator.files import write_atomic
 from coordinator.jobs import inspect
 from coordinator.model import Run
 from coordinator.runs import Intent, Journal, read_intent, runs_of, tail
@@ -105,7 +105,6 @@ class Completer:
         source = self._source(intent)
         if source.stat().st_ino != begun.get("inode"):
             journal.write("moving", self._context.clock.now(), inode=source.stat().st_ino)
-        sweep_tmp(source)
         paths.completed.mkdir(parents=True, exist_ok=True)
         if target.exists():
             target.rename(_free(paths.completed / f"{prd_id}-{self._older_run(intent)}"))

@@ -14,7 +14,6 @@ from typing import Any
 
 from coordinator.clock import parse_iso
 from coordinator.effects import CompleteRun, Effect, EndRun, PauseRun, WatchRun
-from coordinator.files import sweep_tmp
 from coordinator.identity import boot_id
 from coordinator.jobs import JobFacts, JobStatus, inspect
 from coordinator.lifecycle import SHUT_DOWN
@@ -65,8 +64,6 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
         history = runs_of(paths, prd_id)
         if history:
             job_dir = Path(history[-1].run.run_dir)
-            for each in job_dirs(history[-1].run):
-                sweep_tmp(each)
             facts = _settled(job_dir)
             entries = _with_end_of_stop(history[-1].run, Journal(job_dir).entries())
             located = locate(registry, prd_id)

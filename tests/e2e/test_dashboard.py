@@ -125,6 +125,8 @@ def read_in_its_log(terminal: Terminal) -> None:
 
 def come_back(terminal: Terminal, repo: Path, tmp_path: Path) -> None:
     """The workers are adopted as they are, and end as if nothing had been."""
+    terminal.wait_for("Resume previous session?")
+    terminal.press("enter")
     terminal.wait_for(lambda: "▶" in prd_row(terminal, "guide"))
     running = workers(repo)["guide"]
     starts = runs_started(repo, "guide")

@@ -7,11 +7,13 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coordinator import registry_file
 from coordinator.jobs import read_exit, read_start
+from coordinator.paths import Paths
 from coordinator.runs import read_intent
 from tests.support.cli import registry
 from tests.support.inhabitants import Inhabitant, inhabitants
@@ -111,9 +113,14 @@ def _check_files(repo: Path) -> None:
     for path in (*coordinator.glob("*.jsonl*"), *_runs(repo).glob("*/*/*.jsonl")):
         for line in path.read_bytes().splitlines():
             assert isinstance(json.loads(line), dict), f"{path}: {line!r}"
+    readers: dict[str, Callable[[Path], object]] = {
+        "intent.json": partial(read_intent, Paths(repo, repo / ".git")),
+        "start.json": read_start,
+        "exit.json": read_exit,
+    }
     for path in _runs(repo).glob("*/**/*.json"):
         json.loads(path.read_bytes())
-        reader = {"intent.json": read_intent, "start.json": read_start, "exit.json": read_exit}.get(path.name)
+        reader = readers.get(path.name)
         assert reader is None or reader(path.parent) is not None, f"{path} is not understood"
     for path in (repo / ".claude-loop" / "worktrees").glob("*/.claude-loop/exit_code"):
         int(path.read_text())
@@ -136,7 +143,11 @@ def _check_runs(repo: Path, document: dict[str, Any], records: Records) -> None:
     changed = {name for name, data in records.items() if now.get(name) != data}
     assert not changed, f"records were lost or changed: {changed}"
     for folder in _runs(repo).iterdir() if _runs(repo).is_dir() else ():
-        intents = [found for run_dir in folder.iterdir() if (found := read_intent(run_dir))]
+        intents = [
+            found
+            for run_dir in folder.iterdir()
+            if (found := read_intent(Paths(repo, repo / ".git"), run_dir))
+        ]
         generations = Counter(intent.run.generation for intent in intents)
         assert set(generations.values()) <= {1}, f"{folder.name}: a generation twice, {generations}"
         headers = _headers(repo, folder.name)
