@@ -14,7 +14,7 @@ from coordinator import prd_file
 from coordinator.clock import iso
 from coordinator.context import Context
 from coordinator.errors import PrdTuiError
-from coordinator.events import CompletionDelayed, RunCompleted, Verdict
+from coordinator.events import RunCompleted, Verdict
 from coordinator.faultpoints import reach
 from coordinator.files import write_atomic
 from coordinator.jobs import inspect
@@ -182,13 +182,6 @@ def _with_results(intent: Intent, original: bytes) -> bytes:
         if story.id in present and prd_file.same_text(story, present[story.id])
     }
     return prd_file.write_back(original, results)
-
-
-def delayed(run: Run, error: Exception) -> CompletionDelayed:
-    """What a person reads while a step is repeated."""
-    return CompletionDelayed(
-        run.prd_id, run.run_id, f"verified; filing it failed and is tried again: {error}"
-    )
 
 
 def _plain_files(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

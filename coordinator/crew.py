@@ -88,7 +88,7 @@ class Crew:
             root=str(paths.root),
             session={"coordinator_pid": os.getpid(), "api_limit": settings().coordinator.api_limit},
             answer=desk.deliver,
-            fault=lambda sentence: desk.fault("registry", sentence),
+            fault=desk.fault,
         )
         self.performer = Performer(self.context, answer=self.recorder.answer, look=self.intake.look)
 

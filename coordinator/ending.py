@@ -32,7 +32,10 @@ def stop_run(run: Run, by: str, grace: float, clock: Clock, log: EngineLog) -> t
     left: list[str] = []
     worktree, first = Path(run.worktree), _clean_signal(run)
     for job_dir in job_dirs(run):
-        left += [str(one) for one in processes.terminate(job_dir, worktree, grace, first=first)]
+        try:
+            left += [str(one) for one in processes.terminate(job_dir, worktree, grace, first=first)]
+        except StateError as error:  # its processes are ended; whoever watches it sees to the record
+            log.warn(f"{run.prd_id}: {error}")
     note("stopped")
     return tuple(left)
 

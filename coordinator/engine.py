@@ -19,6 +19,7 @@ from coordinator.crew import Crew, Desk
 from coordinator.effects import Effect
 from coordinator.errors import OwnedElsewhere, PrdTuiError
 from coordinator.events import ClockJumped, CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
+from coordinator.folders import make_private
 from coordinator.git import Git
 from coordinator.history import History
 from coordinator.housekeeping import Housekeeper
@@ -86,8 +87,8 @@ class Engine:
         self._own()
         if self._paths.active.exists() and not self._paths.active.is_dir():
             raise PrdTuiError("prds/active is not a folder: move it away, then start again.")
-        self._paths.logs.mkdir(parents=True, exist_ok=True)
-        self._paths.commands.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._paths.logs)
+        make_private(self._paths.commands)
         self._git.ensure_excluded()
         self._crew = Crew(
             Desk(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from coordinator.errors import GitError, PrdTuiError
+from coordinator.errors import GitError, PrdTuiError, git_error
 from coordinator.git_process import Completed, as_person, environment, said, spawn
 from coordinator.paths import Paths
 
@@ -57,10 +57,8 @@ class Git:
         variables = environment() | {"GIT_CEILING_DIRECTORIES": str(where.parent)} | dict(env or {})
         done = spawn(args, where, given=input, variables=variables, timeout=timeout, keep_open=keep_open)
         if check and done.returncode != 0:
-            raise GitError(
-                f"git {args[0]} failed in {where}: {said(done.stderr)}",
-                returncode=done.returncode,
-                stderr=done.stderr,
+            raise git_error(
+                f"git {args[0]} failed in {where}: {said(done.stderr)}", done.stderr, done.returncode
             )
         return done
 

@@ -12,7 +12,7 @@ from coordinator import branches, prd_file, processes
 from coordinator.clock import iso
 from coordinator.context import Context
 from coordinator.effects import StartRun
-from coordinator.errors import GitError, PrdTuiError, StateError
+from coordinator.errors import GitError, PrdTuiError, StateError, disk_refuses
 from coordinator.events import (
     Refusal,
     RunPrepared,
@@ -63,8 +63,11 @@ class Launcher:
             context.post(StartRefused(wanted.prd_id, Refusal.HOLD, str(error)))
         except SetUpFailed as error:
             context.post(StartRefused(wanted.prd_id, Refusal.HOLD, str(error), SETUP))
-        except PrdTuiError as error:
-            context.post(StartRefused(wanted.prd_id, Refusal.FAIL, str(error)))
+        except (PrdTuiError, OSError) as error:
+            if not isinstance(error, PrdTuiError) and not disk_refuses(error):
+                raise
+            kind = Refusal.LATER if disk_refuses(error) else Refusal.FAIL
+            context.post(StartRefused(wanted.prd_id, kind, str(error)))
 
     # -- intent and branch ----------------------------------------------------------------------------
 

@@ -29,9 +29,12 @@ class Metrics:
         self._limit = limit
         self._redactor = redactor or Redactor()
 
-    def record(self, event: str, prd_id: str | None, **metadata: Any) -> None:
-        """Appends one event. Values that JSON does not know are written as text. Raises StateError."""
-        line = {"timestamp": iso(self._clock.now()), "event": event, "prd_id": prd_id}
+    def record(self, event: str, prd_id: str | None, *, at: float | None = None, **metadata: Any) -> None:
+        """Appends one event; `at`: seconds since the epoch, now by default. Raises StateError.
+
+        Values that JSON does not know are written as text.
+        """
+        line = {"timestamp": iso(self._clock.now() if at is None else at), "event": event, "prd_id": prd_id}
         data = json.dumps(line | _finite(metadata), default=str).encode("ascii")
         append_rotating(self._path, self._redactor.json(data) + b"\n", self._limit, _next_part)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from coordinator.commands import Answer
-from coordinator.completion import Completer, delayed
+from coordinator.completion import Completer
 from coordinator.context import Context
 from coordinator.effects import (
     AnswerCommand,
@@ -23,14 +24,15 @@ from coordinator.effects import (
     WatchRun,
 )
 from coordinator.ending import stop_run
-from coordinator.errors import PrdTuiError
-from coordinator.events import DependenciesObserved, EffectFailed
+from coordinator.errors import PrdTuiError, disk_refuses
+from coordinator.events import CompletionDelayed, DependenciesObserved, EffectFailed
 from coordinator.launch import Launcher, watch
+from coordinator.model import Run
 from coordinator.pausing import PATIENCE, Pauses
 from coordinator.verification import Verifier
 
-#: Seconds between tries of a completion step that failed (a full disk, a folder held by somebody).
-COMPLETION_RETRY = 5.0
+#: Seconds between tries of a step that failed (a full disk, a folder held by somebody).
+STEP_RETRY = 5.0
 
 
 class Performer:
@@ -115,24 +117,32 @@ class Performer:
                 stop_run(run, by, grace, self._context.clock, self._context.log)
             case VerifyRun(run, exit):
                 self._pauses.close(run)
-                self._verifier.verify(run, exit)
-            case CompleteRun():
-                self._complete(effect)
+                self._until_done(
+                    run, "its verification", lambda: self._verifier.verify(run, exit), disk_refuses
+                )
+            case CompleteRun(run, verdict):
+                complete = partial(self._completer.complete, run, verdict)
+                self._until_done(run, "verified; its filing", complete, lambda _error: True)
             case ObserveDependencies(branches):
                 self._observe(branches)
             case LookAtFolders():
                 self._look()
 
-    def _complete(self, effect: CompleteRun) -> None:
-        """Verified work is filed sooner or later: a step that fails is repeated for as long as the engine runs."""
+    def _until_done(
+        self, run: Run, what: str, step: Callable[[], None], passes: Callable[[Exception], bool]
+    ) -> None:
+        """Repeats a step for as long as the engine runs while it fails for a reason that `passes`, or may."""
         while True:
             try:
-                self._completer.complete(effect.run, effect.verdict)
+                step()
                 return
             except (PrdTuiError, OSError) as error:
-                self._context.log.failure(f"completing {effect.run.prd_id}", error)
-                self._context.post(delayed(effect.run, error))
-            if self._ended.wait(COMPLETION_RETRY):
+                if not passes(error):
+                    raise
+                self._context.log.failure(f"{run.prd_id}: {what}", error)
+                why = f"{what} is tried again: {error}"
+                self._context.post(CompletionDelayed(run.prd_id, run.run_id, why))
+            if self._ended.wait(STEP_RETRY):
                 return
 
     def _observe(self, branches: tuple[tuple[str, str], ...]) -> None:

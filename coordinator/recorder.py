@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ class Recorder:
         root: str,
         session: dict[str, Any],
         answer: Callable[[Answer], None],
-        fault: Callable[[str], None],
+        fault: Callable[[str, str], None],
     ) -> None:
         self._registry = registry
         self._metrics = metrics
@@ -74,6 +75,7 @@ class Recorder:
         self._fault = fault
         self._inbox: queue.SimpleQueue[_Change | Answer | None] = queue.SimpleQueue()
         self._written: dict[str, Record] = {}
+        self._unsaid: deque[Transition] = deque()
         self._busy = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
 
@@ -102,7 +104,11 @@ class Recorder:
     def _loop(self) -> None:
         ended = False
         while not ended:
-            batch = [self._inbox.get()]
+            try:
+                batch = [self._inbox.get(timeout=RETRY if self._unsaid else None)]
+            except queue.Empty:
+                self._say()
+                continue
             self._busy.set()
             while not self._inbox.empty():
                 batch.append(self._inbox.get())
@@ -113,6 +119,7 @@ class Recorder:
             for item in batch:
                 if item is not None and not isinstance(item, _Change):
                     self._send(item)
+            self._say()
             self._busy.clear()
 
     def _write(self, changes: list[_Change], *, until_written: bool) -> None:
@@ -124,35 +131,45 @@ class Recorder:
                     lambda document: self._apply(document, state), durable=bool(transitions)
                 )
                 self._written = dict(state.records)
-                self._fault("")
+                self._fault("registry", "")
                 break
             except StateError as error:
-                self._fault(str(error))
+                self._fault("registry", str(error))
                 if not until_written:
                     return
                 time.sleep(RETRY)
         for transition in transitions:
-            self._note(transition)
+            record = transition.record
+            move = f"{record.prd_id}: {_name(transition.came_from)} → {record.state.value} {record.reason}"
+            self._log.write(move.rstrip())
+            self._unsaid.append(transition)
 
     def _apply(self, document: dict[str, Any], state: EngineState) -> None:
         apply(document, self._written, state, self._root)
         document.update(self._session)
 
+    def _say(self) -> None:
+        """Metrics of what the registry has; what the disk refuses is kept for the next time."""
+        try:
+            while self._unsaid:
+                self._note(self._unsaid[0])
+                self._unsaid.popleft()
+            self._fault("metrics", "")
+        except StateError as error:
+            self._fault("metrics", str(error))
+
     def _note(self, transition: Transition) -> None:
+        """Raises StateError."""
         record = transition.record
-        came_from = transition.came_from.value if transition.came_from else "nothing"
-        self._log.write(f"{record.prd_id}: {came_from} → {record.state.value} {record.reason}".rstrip())
         if record.state is PrdState.COMPLETED:
             return  # a step of its completion, written by that
-        more: dict[str, Any] = {"from": came_from, "reason": record.reason}
+        more: dict[str, Any] = {"from": _name(transition.came_from), "reason": record.reason}
         if record.run is not None:
             more |= {"run_id": record.run.run_id, "branch": record.run.branch}
         if record.exit is not None and record.state is not PrdState.QUEUED:
             more |= {"exit_code": record.exit.code, "exit_signal": record.exit.signal}
-        try:
-            self._metrics.record(metrics_event(record.state, transition.came_from), record.prd_id, **more)
-        except StateError as error:
-            self._fault(str(error))
+        event = metrics_event(record.state, transition.came_from)
+        self._metrics.record(event, record.prd_id, at=transition.at, **more)
 
     def _send(self, answer: Answer) -> None:
         try:
@@ -162,6 +179,10 @@ class Recorder:
             self._log.warn(
                 f"command {answer.command_id} was {word}; its answer could not be written: {error}"
             )
+
+
+def _name(state: PrdState | None) -> str:
+    return state.value if state else "nothing"
 
 
 def apply(document: dict[str, Any], written: Mapping[str, Record], state: EngineState, root: str) -> None:

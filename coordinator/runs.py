@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -52,6 +53,14 @@ def write_intent(paths: Paths, intent: Intent, source: bytes) -> None:
     """
     folder = Path(intent.run.run_dir)
     make_private(folder)
+    try:
+        _write(paths, intent, source, folder)
+    except StateError:
+        shutil.rmtree(folder, ignore_errors=True)  # it is tried again, under another name
+        raise
+
+
+def _write(paths: Paths, intent: Intent, source: bytes, folder: Path) -> None:
     write_atomic(folder / "source.json", source)
     run = asdict(intent.run)
     del run["run_dir"]

@@ -35,6 +35,7 @@ from coordinator.events import (
     StopRequested,
     WorkerExited,
 )
+from coordinator.folders import make_private
 from coordinator.jobs import inspect
 from coordinator.locks import OwnerLock
 from coordinator.metrics import Metrics
@@ -50,7 +51,7 @@ from coordinator.state import EngineState
 
 def execute(paths: Paths, command: Command, *, grace: float) -> Answer:
     """Carries the command out and says what changed for the next start. Raises OwnedElsewhere, PrdTuiError."""
-    paths.locks.mkdir(parents=True, exist_ok=True)
+    make_private(paths.locks)
     lock = OwnerLock(paths.locks / "coordinator.lock", "command")
     if not lock.acquire_after_commands(grace + 30.0):
         raise OwnedElsewhere("Another coordinator has just started: give the command again.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from coordinator import prd_file, salvage, story_record
 from coordinator.context import Context
-from coordinator.errors import PrdTuiError
+from coordinator.errors import PrdTuiError, disk_refuses
 from coordinator.events import RunVerified, SlotFreed, Verdict
 from coordinator.faultpoints import reach
 from coordinator.gates import gate_commands
@@ -91,6 +91,8 @@ class Verifier:
             put_back_what_was_set_aside(self._context, run.prd_id)
             return Verdict(False, str(why), progress)
         except PrdTuiError as error:
+            if disk_refuses(error):
+                raise  # which says nothing about the work
             put_back_what_was_set_aside(self._context, run.prd_id)
             return Verdict(False, f"verification could not be carried out: {error}", progress)
         return Verdict(True, exit_sentence(exit), progress, ungated)

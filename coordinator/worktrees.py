@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coordinator import branches, faultpoints
-from coordinator.errors import GitError, PrdTuiError
+from coordinator.errors import GitError, PrdTuiError, git_error
 from coordinator.git import Git, held
 from coordinator.paths import Paths
 from coordinator.salvage import Salvage, set_aside
@@ -120,7 +120,7 @@ class Worktrees:
                 time.sleep(0.05 * 2**attempt)
             else:
                 reason = said.splitlines()[-1] if said else "it gave no reason"
-                raise GitError(f"the worktree {path} could not be made: {reason}; retry later", stderr=said)
+                raise git_error(f"the worktree {path} could not be made: {reason}; retry later", said)
         faultpoints.reach("worktree-added")
         return path
 
