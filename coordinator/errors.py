@@ -49,7 +49,13 @@ class GitStorageError(GitError, StateError):
 
 _REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 #: How git says the same; it does not name the reason everywhere.
-_SAID = (*map(os.strerror, _REFUSALS), "Out of diskspace", "unable to write", "failed to write", "write error")
+_SAID = (
+    *map(os.strerror, _REFUSALS),
+    "Out of diskspace",
+    "unable to write",
+    "failed to write",
+    "write error",
+)
 
 
 def git_error(message: str, stderr: str, returncode: int = 1) -> GitError:
