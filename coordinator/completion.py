@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import shutil
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 from coordinator import prd_file
+from coordinator.archive import write_archive
 from coordinator.clock import iso
 from coordinator.context import Context
 from coordinator.errors import PrdTuiError
@@ -19,11 +17,8 @@ from coordinator.faultpoints import reach
 from coordinator.files import write_atomic
 from coordinator.jobs import inspect
 from coordinator.model import Run
-from coordinator.runs import Intent, Journal, read_intent, runs_of, tail
+from coordinator.runs import Intent, Journal, read_intent, runs_of
 from coordinator.verification import Unproven, Worked, read_worked
-
-#: Bytes of the worker's log that go into the archive.
-LOG_KEPT = 1024 * 1024
 
 
 class Completer:
@@ -107,7 +102,7 @@ class Completer:
             journal.write("moving", self._context.clock.now(), inode=source.stat().st_ino)
         paths.completed.mkdir(parents=True, exist_ok=True)
         if target.exists():
-            target.rename(_free(paths.completed / f"{prd_id}-{self._older_run(intent)}"))
+            target.rename(free_name(paths.completed / f"{prd_id}-{self._older_run(intent)}"))
         with self._context.undisturbed():
             shutil.move(source, target)
 
@@ -123,26 +118,8 @@ class Completer:
         return filed[-1] if filed else f"before-{intent.run.run_id}"
 
     def _archive(self, intent: Intent) -> None:
-        run = intent.run
-        archives = self._context.paths.archives
-        archives.mkdir(parents=True, exist_ok=True)
-        target = archives / f"{run.prd_id}-{run.run_id}.tar.gz"
-        partial = target.with_name(f".{target.name}.tmp")
-        with tarfile.open(partial, "w:gz") as archive:
-            state = Path(run.worktree) / ".claude-loop"
-            if state.is_dir():
-                archive.add(state, "claude-loop", filter=_plain_files)
-            folder = self._context.paths.completed / run.prd_id
-            for name in ("prd.json", "progress.txt"):
-                if (folder / name).is_file():
-                    archive.add(folder / name, name, filter=_plain_files)
-            log = tail(Path(run.log), LOG_KEPT)
-            entry = tarfile.TarInfo("worker.log")
-            entry.size, entry.mtime = len(log), int(self._context.clock.now())
-            archive.addfile(entry, io.BytesIO(log))
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
+        folder = self._context.paths.completed / intent.run.prd_id
+        write_archive(self._context.paths.archives, intent.run, folder, self._context.clock.now())
 
     def _log_metrics(self, intent: Intent, verdict: Verdict) -> None:
         run = intent.run
@@ -184,13 +161,9 @@ def _with_results(intent: Intent, original: bytes) -> bytes:
     return prd_file.write_back(original, results)
 
 
-def _plain_files(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Files, folders and links: a pipe or a device would block the archive."""
-    return entry if entry.isreg() or entry.isdir() or entry.issym() else None
-
-
-def _free(path: Path) -> Path:
+def free_name(path: Path) -> Path:
+    """`path`, or the first name beside it with a number that is not taken. Raises PrdTuiError."""
     candidates = [path, *(path.with_name(f"{path.name}-{number}") for number in range(1, 1000))]
     with contextlib.suppress(StopIteration):
         return next(candidate for candidate in candidates if not candidate.exists())
-    raise PrdTuiError(f"{path} and a thousand names beside it are taken: tidy prds/completed.")
+    raise PrdTuiError(f"{path} and a thousand names beside it are taken: tidy {path.parent}.")

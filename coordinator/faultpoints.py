@@ -38,6 +38,14 @@ POINTS = (
     "resume-wanted",  # in the journal, every process still stands
     "stop-wanted",  # the stop is in the journal, no signal was sent
     "teardown-started",
+    "worktree-moved-away",  # a worktree that goes is out of its place, and still in git's list
+    "drop-wanted",  # in the journal of the drop, nothing was done
+    "drop-kept",  # the PRD's work is on its ref
+    "drop-freed",  # its worktree is gone
+    "drop-moved",  # its folder is in prds/dropped
+    "drop-recorded",  # the run says that it was dropped, the journal of the drop is still there
+    "deinit-worktrees-gone",  # no worktree is left, all else is
+    "deinit-state-gone",  # nothing in the checkout is left
     "registry-replaced",
 )
 

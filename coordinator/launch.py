@@ -32,6 +32,7 @@ from coordinator.runs import Intent, Journal, command_dirs, new_run_id, runs_of,
 from coordinator.setup import SetUpFailed, set_up
 from coordinator.snapshot import clear_index_lock
 from coordinator.stashes import pin_stashes
+from coordinator.takedown import bring_back, take_down, tools_of
 from coordinator.verification import put_back_what_was_set_aside
 from coordinator.worker_command import clean_signal, require_agent, worker_words
 from coordinator.worker_env import NoWorker, Place, find_program, worker_port
@@ -47,6 +48,10 @@ class Launcher:
 
     def start(self, wanted: StartRun) -> None:
         """Posts RunPrepared and WorkerStarted, or StartRefused."""
+        with self._context.worktrees.turns.of(wanted.prd_id):
+            self._start(wanted)
+
+    def _start(self, wanted: StartRun) -> None:
         context = self._context
         try:
             worker_words(context.settings())  # before anything is made for it
@@ -83,7 +88,7 @@ class Launcher:
                 context.log.write(line)
             self._make_good(previous, history)
         asked = wanted.prd.branch_name or f"feature/{wanted.prd_id}"
-        if wanted.fresh and previous is not None:
+        if previous is not None and (wanted.fresh or Journal(previous.run_dir).last("dropped")):
             self._set_old_work_aside(previous)
             previous = None
         if previous is not None and self._is_ours(previous):
@@ -142,10 +147,11 @@ class Launcher:
 
     def _set_old_work_aside(self, previous: Run) -> None:
         """Frees the worktree for a fresh start. The old branch keeps its commits; what was loose is salvaged."""
-        context = self._context
-        if Path(previous.worktree).exists():
-            context.worktrees.remove(previous.prd_id, previous.run_id)
-        if Journal(previous.run_dir).last("completed") is None:
+        context, journal = self._context, Journal(previous.run_dir)
+        take_down(tools_of(context), previous.prd_id, previous)
+        if journal.last("left behind") is None:
+            journal.write("left behind", context.clock.now())
+        if journal.last("completed") is None:
             with contextlib.suppress(GitError):
                 branches.keep_under_other_name(context.git, previous.branch, previous.run_id)
 
@@ -162,13 +168,14 @@ class Launcher:
                 context.log.warn(f"{run.prd_id}: {warning}")
             for warning in copy_files(context.git, context.settings().worktree.copy, path):
                 context.log.warn(f"{run.prd_id}: {warning}")
+            bring_back(context.paths, run)
             context.worktrees.mark_filled(run.prd_id, run.run_id)
         else:
             clear_index_lock(
                 context.git.own_directory(path), path
             )  # of a git that was killed with its worker
             self._check_branch(run, path)
-            put_back_what_was_set_aside(context, run.prd_id)
+        put_back_what_was_set_aside(context, run.prd_id)
         set_up(
             context,
             run,

@@ -10,6 +10,7 @@ from coordinator.errors import GitError
 from coordinator.files import write_atomic
 from coordinator.git import Git
 from coordinator.moved import belongs_elsewhere
+from coordinator.removal import directory_of
 from coordinator.worktrees import Worktrees
 
 
@@ -26,7 +27,7 @@ def mend(git: Git, worktrees: Worktrees, prd_id: str, run_id: str) -> str | None
     if belongs_elsewhere(path, git.paths.common):
         raise GitError(f"{path} is a worktree of another repository: set worktree.root elsewhere")
     with git.locked():
-        own = _directory_in_repository(git, path)
+        own = directory_of(git, path)
         if own is not None and not (path / ".git").exists():
             write_atomic(path / ".git", f"gitdir: {own}\n".encode())
             if _is_sound(git, path):
@@ -46,15 +47,6 @@ def _is_sound(git: Git, path: Path) -> bool:
     except GitError:
         return False
     return git.head_commit("HEAD", cwd=path) is not None
-
-
-def _directory_in_repository(git: Git, path: Path) -> Path | None:
-    """Where git keeps what belongs to the worktree at `path`, looked up from the repository's side."""
-    for pointer in git.paths.common.glob("worktrees/*/gitdir"):
-        with contextlib.suppress(OSError):
-            if Path(pointer.read_text(errors="surrogateescape").rstrip("\n")) == path / ".git":
-                return pointer.parent
-    return None
 
 
 def _keep_last_commit(git: Git, own: Path, prd_id: str, run_id: str) -> str:

@@ -207,14 +207,16 @@ def put_back_what_was_set_aside(context: Context, prd_id: str) -> None:
     history = runs_of(context.paths, prd_id)
     for intent in reversed(history):
         journal = Journal(intent.run.run_dir)
-        entry = journal.last("set aside")
-        if entry is None:
+        if journal.last("left behind") is not None:
+            return  # a later run started from scratch
+        moves = [entry for entry in journal.entries() if entry.get("what") in ("set aside", "put back")]
+        if not moves:
             continue
-        if journal.last("put back") is None and Path(intent.run.worktree).is_dir():
+        if moves[-1]["what"] == "set aside" and Path(intent.run.worktree).is_dir():
             kept = salvage.held(context.git, prd_id, intent.run.run_id)
             if kept is not None:
                 salvage.put_back(context.git, Path(intent.run.worktree), kept)
-            journal.write("put back", context.clock.now(), ref=entry.get("ref"))
+            journal.write("put back", context.clock.now(), ref=moves[-1].get("ref"))
         return
 
 

@@ -10,12 +10,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coordinator import branches, faultpoints
+from coordinator import branches, faultpoints, removal
 from coordinator.errors import GitError, PrdTuiError, git_error
 from coordinator.git import Git, held
 from coordinator.paths import Paths
+from coordinator.removal import erase
 from coordinator.salvage import Salvage, set_aside
-from coordinator.snapshot import take
+from coordinator.turns import Turns
 
 #: How the lock of a worktree of ours begins; the run that made it follows.
 REASON = "prd:"
@@ -50,12 +51,16 @@ class _Made:
 
 
 class Worktrees:
-    """Worktrees `<root>/<ID>`, each locked with the reason `prd:<run-id>` of the run that made it."""
+    """Worktrees `<root>/<ID>`, each locked with the reason `prd:<run-id>` of the run that made it.
+
+    `turns`: by PRD, for whoever puts a worktree to use or takes it down.
+    """
 
     def __init__(self, git: Git, paths: Paths, root: Path) -> None:
         self._git = git
         self._paths = paths
         self._root = paths.root / root
+        self.turns = Turns()
 
     def path_for(self, prd_id: str) -> Path:
         """Where the worktree of `prd_id` is or would be. Raises PrdTuiError if that is outside the root."""
@@ -167,29 +172,52 @@ class Worktrees:
         if made is not None:
             write_atomic(self._mark(prd_id, made.run_id).with_name("set-up"), b"")
 
+    def unmark_set_up(self, prd_id: str) -> None:
+        """Before it is torn down: should the worktree stay after all, it is set up again."""
+        made = self._made(self.path_for(prd_id))
+        if made is not None:
+            self._mark(prd_id, made.run_id).with_name("set-up").unlink(missing_ok=True)
+
     # -- taking down ----------------------------------------------------------------------------------
-    def remove(self, prd_id: str, run_id: str) -> Salvage | None:
+    def remove(
+        self, prd_id: str, run_id: str, *, path: Path | None = None, kept: Collection[str] = ()
+    ) -> Salvage | None:
         """Removes the worktree once all in it is proved to be kept; returns what had to be set aside.
 
-        Its commits must be on a local branch, and no repository may be hidden in it; else GitError is raised
-        and it stays. `prds/`, worker state and files that git ignores go with it. None there: nothing to do.
+        Its commits must be on a local branch or held by one of the refs `kept`, no repository may be hidden in
+        it, and nobody at work there; else GitError is raised and it stays. `prds/`, worker state and files that
+        git ignores go with it. It goes in one move: a crash leaves it whole or gone. None there: nothing to do.
         """
-        path = self.path_for(prd_id)
+        path = path or self.path_for(prd_id)
         entry = self.entry(path)
         if entry is None:
             return None
-        if entry.run_id is None:
-            raise GitError(f"{path} is not a worktree of prd-tui's: remove it with `git worktree remove`")
-        if entry.head is None or not self._on_a_branch(entry.head):
-            raise GitError(f"{path} has commits on no branch: make one there with `git switch -c NAME`")
-        salvage = None
-        if path.exists():
-            self._refuse_nested(path)
-            salvage = set_aside(self._git, path, prd_id, run_id)
-        with self._git.locked() as keep_open:
-            self._discard(path, keep_open)
-        self._mark(prd_id, entry.run_id).unlink(missing_ok=True)
+        if reason := removal.why_it_stays(self._git, entry, kept):
+            raise GitError(reason)
+        going = removal.place_to_go(path, run_id)
+        salvage = set_aside(self._git, path, prd_id, run_id) if path.exists() else None
+        with self._git.locked():
+            try:
+                if path.exists():
+                    path.rename(going)
+            except OSError as error:
+                raise GitError(
+                    f"{path} cannot be moved away ({error.strerror}): see what holds it"
+                ) from error
+            faultpoints.reach("worktree-moved-away")
+            self.forget(path)
+        for mark in ("filled", "set-up"):
+            self._mark(prd_id, entry.run_id or run_id).with_name(mark).unlink(missing_ok=True)
+        erase(going)
+        removal.require_gone(going)
         return salvage
+
+    def sweep(self) -> list[Path]:
+        """Deletes what a crash left of worktrees that had gone; returns what that was."""
+        found = removal.left_overs(self._real_root())
+        for path in found:
+            erase(path)
+        return found
 
     def reclaim(self, live_runs: Collection[str]) -> list[str]:
         """Removes what a crash left half-made: own worktrees never filled, whose run is not in `live_runs`.
@@ -301,19 +329,6 @@ class Worktrees:
             )
         return [field[3:] for field in fields]
 
-    def _on_a_branch(self, commit: str) -> bool:
-        found = self._git.run("for-each-ref", "--count=1", f"--contains={commit}", "refs/heads/", check=False)
-        return found.returncode == 0 and found.text != ""
-
-    def _refuse_nested(self, path: Path) -> None:
-        with self._git.scratch() as scratch:
-            nested = take(self._git, path, scratch).nested
-        modules = self._git.own_directory(path) / "modules"
-        if modules.is_dir() and any(modules.iterdir()):
-            nested = (*nested, "a submodule")
-        if nested:
-            raise GitError(f"{path} holds a repository of its own ({nested[0]}): move that elsewhere first")
-
     def _reclaim_one(self, entry: Entry, run_id: str, keep_open: tuple[int, ...]) -> list[str]:
         prd_id = entry.path.name
         run_dir = self._paths.run_dir(prd_id, run_id)
@@ -349,16 +364,6 @@ class Worktrees:
         for directory, run_id in self._fragments().items():
             if run_id in run_ids:
                 shutil.rmtree(directory)
-
-
-def erase(directory: Path) -> None:
-    """Removes a directory with all in it, folders closed even to their owner too, following no link."""
-    for folder, names, _ in os.walk(directory):
-        for place in (Path(folder) / name for name in names):
-            if not place.is_symlink():
-                with contextlib.suppress(OSError):
-                    place.chmod(0o700)
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _parse(fields: list[str]) -> Entry:

@@ -1,0 +1,138 @@
+"""Proofs that a worktree may go: all in it is kept elsewhere, and nobody is at work in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coordinator.errors import GitError
+from coordinator.git import Git
+from coordinator.proctable import read_process
+from coordinator.snapshot import take
+
+if TYPE_CHECKING:
+    from coordinator.worktrees import Entry
+
+_GOING = ".going-"
+
+
+def why_it_stays(git: Git, entry: Entry, kept: Collection[str] = ()) -> str:
+    """Why the worktree must not go, a sentence; empty if it may once its uncommitted work is set aside.
+
+    Commits that one of the refs `kept` holds are in no danger. Raises GitError where git cannot tell.
+    """
+    path = entry.path
+    if entry.run_id is None:
+        return f"{path} is not a worktree of prd-tui's: remove it with `git worktree remove`"
+    if entry.head is None or loose_commits(git, entry, kept):
+        return f"{path} has commits on no branch: make one there with `git switch -c NAME`"
+    if not path.exists():
+        return ""
+    if nested := _nested(git, path):
+        return f"{path} holds a repository of its own ({nested}): move that elsewhere first"
+    if somebody := next(_at_work_in(path), ""):
+        return f"{somebody} is at work in {path}: let it end, or leave that folder"
+    return ""
+
+
+def loose_commits(git: Git, entry: Entry, kept: Collection[str] = ()) -> list[str]:
+    """Commits made in the worktree that no branch, no tag and no ref of `kept` holds, the newest first.
+
+    Those that an amended one took the place of, and those of the branch's own past, do not count.
+    """
+    made = {entry.head} if entry.head else set()
+    own = directory_of(git, entry.path)
+    if own is not None:
+        made |= _committed_there(own)
+    if entry.branch is not None:
+        past = git.run("log", "-g", "-z", "--format=%H", f"refs/heads/{entry.branch}", "--", check=False)
+        made -= set(past.fields()) - {entry.head}
+    if not made:
+        return []
+    refs = [ref for ref in kept if git.head_commit(ref) is not None]
+    args = ("rev-list", "--ignore-missing", "--stdin", "--not", "--branches", "--tags", *refs)
+    return git.run(*args, input="".join(f"{commit}\n" for commit in sorted(made)).encode()).text.split()
+
+
+def directory_of(git: Git, path: Path) -> Path | None:
+    """Where git keeps what belongs to the worktree at `path`, looked up from the repository's side."""
+    for pointer in git.paths.common.glob("worktrees/*/gitdir"):
+        with contextlib.suppress(OSError):
+            if Path(pointer.read_text(errors="surrogateescape").rstrip("\n")) == path / ".git":
+                return pointer.parent
+    return None
+
+
+def place_to_go(path: Path, run_id: str) -> Path:
+    """Where a worktree is moved before it is deleted: beside it, under a name that no PRD can have."""
+    return path.with_name(f".{path.name}{_GOING}{run_id}-{os.getpid()}")
+
+
+def left_overs(root: Path) -> list[Path]:
+    """What is still to be deleted of worktrees that have gone from under `root`."""
+    return sorted(path for path in root.glob(f".*{_GOING}*") if path.is_dir() and not path.is_symlink())
+
+
+def erase(directory: Path) -> None:
+    """Removes a directory with all in it, folders closed even to their owner too, following no link."""
+    for folder, names, _ in os.walk(directory):
+        for place in (Path(folder) / name for name in names):
+            if not place.is_symlink():
+                with contextlib.suppress(OSError):
+                    place.chmod(0o700)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _committed_there(own: Path) -> set[str]:
+    """Commits that the log of the worktree's HEAD says were made in it, less those amended since."""
+    made: set[str] = set()
+    amended: set[str] = set()
+    with contextlib.suppress(OSError):
+        for line in (own / "logs" / "HEAD").read_text(errors="replace").splitlines():
+            ids, _, deed = line.partition("\t")
+            old, new = [*ids.split(" ", 2), "", ""][:2]
+            if deed.startswith("commit"):
+                made.add(new)
+            if deed.startswith("commit (amend)"):
+                amended.add(old)
+    return made - amended
+
+
+def _nested(git: Git, path: Path) -> str:
+    """A repository inside the worktree, whose content no salvage would hold; empty if there is none."""
+    with git.scratch() as scratch:
+        nested = take(git, path, scratch).nested
+    if nested:
+        return nested[0]
+    modules = git.own_directory(path) / "modules"
+    return "a submodule" if modules.is_dir() and any(modules.iterdir()) else ""
+
+
+def _at_work_in(path: Path) -> Iterator[str]:
+    """Living processes with their working directory in the worktree, such as a person's shell; ours apart."""
+    top = os.path.realpath(path)
+    ours = os.getpid()
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - hot path
+        if not entry.isdigit() or int(entry) == ours:
+            continue
+        try:
+            where = os.readlink(f"/proc/{entry}/cwd")  # noqa: PTH115 - a deleted directory is no path
+        except OSError:
+            continue  # it ended, or is another user's
+        if where != top and not where.startswith(f"{top}/"):
+            continue
+        process = read_process(entry)
+        if process is not None and not process.dead and process.ppid != ours:
+            yield f"{process.name.decode(errors='replace')} ({process.pid})"
+
+
+def require_gone(path: Path) -> None:
+    """Raises GitError while anything is left there."""
+    if os.path.lexists(path):
+        raise GitError(
+            f"{path} cannot be removed completely: see whose files are in it and remove them by hand"
+        )
