@@ -67,6 +67,14 @@ def _first_steps(commands: argparse._SubParsersAction[_Parser]) -> None:
     init.add_argument("--base", metavar="BRANCH", help="the branch that work starts from")
 
 
+def _last_steps(commands: argparse._SubParsersAction[_Parser]) -> None:
+    clean = commands.add_parser("clean", help="remove what is provably no longer needed")
+    clean.add_argument("--dry-run", action="store_true", help="print what that is, and do nothing")
+
+    deinit = commands.add_parser("deinit", help="take all of prd-tui out of this repository")
+    deinit.add_argument("--dry-run", action="store_true", help="print what would go, and do nothing")
+
+
 def parser() -> argparse.ArgumentParser:
     top = _Parser(
         prog="prd-tui",
@@ -88,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="one JSON object per event on stdout")
 
     _first_steps(commands)
+    _last_steps(commands)
     commands.add_parser("status", help="what runs, waits, failed and is ready")  # parses its own words
 
     _steering(commands)
@@ -132,6 +141,9 @@ def _steering(commands: argparse._SubParsersAction[_Parser]) -> None:
     retry = commands.add_parser("retry", help="queue ended PRDs again, in their worktrees")
     retry.add_argument("prds", nargs="+", metavar="PRD")
     retry.add_argument("--fresh", action="store_true", help="on a new branch; the old one is kept")
+
+    drop = commands.add_parser("drop", help="give PRDs up; their work is kept on refs")
+    drop.add_argument("prds", nargs="+", metavar="PRD")
 
     commands.add_parser("hold", help="start nothing new; what runs goes on")
     commands.add_parser("release", help="let the queue run again")

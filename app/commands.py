@@ -16,7 +16,9 @@ from app.status_text import clean, quoted, suggestion
 from coordinator import api
 from coordinator.api import Paths, PrdTuiError
 from coordinator.commands import (
+    CleanUp,
     Command,
+    DropPrds,
     HoldQueue,
     PausePrds,
     Rejected,
@@ -130,6 +132,24 @@ def _retry(arguments: argparse.Namespace, start: Path) -> int:
     return _send(start, RetryPrds(tuple(arguments.prds), fresh=arguments.fresh))
 
 
+def _drop(arguments: argparse.Namespace, start: Path) -> int:
+    return _send(start, DropPrds(tuple(arguments.prds)))
+
+
+def _clean(arguments: argparse.Namespace, start: Path) -> int:
+    return _send(start, CleanUp(dry_run=arguments.dry_run))
+
+
+def _deinit(arguments: argparse.Namespace, start: Path) -> int:
+    from app.headless import refuse_inside_worker
+
+    paths = _paths(start)
+    refuse_inside_worker(paths)
+    for line in api.deinit(paths, dry_run=arguments.dry_run):
+        print(clean(line))
+    return 0
+
+
 def _hold(arguments: argparse.Namespace, start: Path) -> int:
     return _send(start, HoldQueue() if arguments.command == "hold" else ReleaseQueue())
 
@@ -138,8 +158,9 @@ def _send(start: Path, command: Command) -> int:
     """Hands a command to the owner and reports its answer; without an owner it is carried out here."""
     answer = api.give_command(_paths(start), command, answer_timeout=ANSWER_TIMEOUT)
     if isinstance(answer, Rejected):
-        raise PrdTuiError(f"Refused: {answer.reason}.")
-    print(clean(answer.message))
+        raise PrdTuiError(f"Refused: {answer.reason.rstrip('.')}.")
+    for line in answer.message.split("\n"):
+        print(clean(line))
     return 0
 
 
@@ -233,6 +254,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "pause": _pause,
     "resume": _pause,
     "retry": _retry,
+    "drop": _drop,
+    "clean": _clean,
+    "deinit": _deinit,
     "hold": _hold,
     "release": _hold,
     "validate": _validate,

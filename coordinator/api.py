@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from coordinator.commands import Answer, Command, CommandId, PausePrds, Rejected, StopMode, StopPrds
+from coordinator.commands import (
+    Answer,
+    CleanUp,
+    Command,
+    CommandId,
+    DropPrds,
+    PausePrds,
+    Rejected,
+    StopMode,
+    StopPrds,
+)
 from coordinator.config import VARIABLES as SETTING_VARIABLES
 from coordinator.errors import ConfigError, OwnedElsewhere, PrdTuiError
 from coordinator.git import Git, discover
@@ -48,6 +58,7 @@ __all__ = [
     "choose_base",
     "choose_worker",
     "complete_command",
+    "deinit",
     "discover",
     "give_command",
     "make_demo",
@@ -211,6 +222,10 @@ def settings_desk(paths: Paths) -> SettingsDesk:
     return SettingsDesk(paths, Git(paths))
 
 
+#: Seconds that taking worktrees down may take, with the commands that a person has for it.
+TAKE_DOWN = 600.0
+
+
 def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> Answer:
     """Hands a command to the owner and waits until it is done; without an owner carries it out here.
 
@@ -256,8 +271,17 @@ def give_command(paths: Paths, command: Command, *, answer_timeout: float) -> An
     )
 
 
+def deinit(paths: Paths, *, dry_run: bool) -> list[str]:
+    """Takes prd-tui out of a repository, or tells what would go; a line for each thing. Raises PrdTuiError."""
+    from coordinator import deinit
+
+    return deinit.deinit(paths, dry_run=dry_run)
+
+
 def _patience(command: Command, grace: float, answer_timeout: float) -> float:
     """Seconds in which a command that was taken has to be done."""
     if isinstance(command, StopPrds):
         return grace + 30.0
+    if isinstance(command, DropPrds | CleanUp):
+        return grace + TAKE_DOWN
     return 30.0 if isinstance(command, PausePrds) else answer_timeout

@@ -33,6 +33,14 @@ def base(git: Git, wanted: str) -> tuple[str, str]:
     return name, commit
 
 
+def base_commit(git: Git, wanted: str) -> str:
+    """As `base`, the commit alone; empty where there is none."""
+    try:
+        return base(git, wanted)[1]
+    except PrdTuiError:
+        return ""
+
+
 def why_unusable(git: Git, name: str) -> str | None:
     """Why no branch may be called `name`, as a clause for people; None if one may."""
     upper = name.upper()
@@ -110,6 +118,30 @@ def withdraw(git: Git, name: str, run_id: str) -> bool:
     if tip is None or _reflog(git, name) != [(tip, f"{_MARK}{run_id}")] or name in checked_out(git):
         return False
     return git.run("update-ref", "-d", f"{_HEADS}{name}", tip, check=False).returncode == 0
+
+
+def delete_merged(git: Git, name: str, run_ids: Collection[str], base: str) -> bool:
+    """Deletes a branch that one of the runs made and whose commits are all on `base`, a commit.
+
+    Says whether it did: one that is checked out anywhere stays. What git itself noted of it goes with it.
+    """
+    tip = git.branch_commit(name)
+    if tip is None or not is_spare(git, name, run_ids, base):
+        return False
+    if git.run("update-ref", "-d", f"{_HEADS}{name}", tip, check=False).returncode != 0:
+        return False
+    if git.run("config", "--local", "--get-regexp", f"^branch\\.{re.escape(name)}\\.", check=False).text:
+        git.run("config", "--local", "--remove-section", f"branch.{name}", check=False)
+    return True
+
+
+def is_spare(git: Git, name: str, run_ids: Collection[str], base: str) -> bool:
+    """Whether `delete_merged` would delete it."""
+    return (
+        created_by(git, name) in run_ids
+        and git.is_ancestor(f"{_HEADS}{name}", base)
+        and name not in checked_out(git)
+    )
 
 
 def keep_under_other_name(git: Git, name: str, run_id: str) -> str:

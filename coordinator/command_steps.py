@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
-from coordinator import pause_steps
+from coordinator import drop_steps, pause_steps
 from coordinator.commands import (
     Accepted,
     Answer,
+    CleanUp,
     Command,
     CommandId,
+    DropPrds,
     HoldQueue,
     PausePrds,
     Rejected,
@@ -19,10 +22,13 @@ from coordinator.commands import (
     RetryPrds,
     StopPrds,
 )
-from coordinator.effects import AnswerCommand, Effect, EndRun, LookAtFolders
+from coordinator.drop_steps import BY_DROP
+from coordinator.effects import AnswerCommand, CleanRepository, Effect, EndRun, LookAtFolders
+from coordinator.events import CleanedUp
 from coordinator.model import APPROVAL, FAILED, PERSON, QUEUED, RESUME, PrdState
 from coordinator.pause_steps import CAN_PAUSE, CAN_RESUME, pause_over
 from coordinator.state import EngineState, Record, is_done
+from coordinator.tidy_steps import standing
 
 Step = tuple[EngineState, tuple[Effect, ...]]
 
@@ -31,6 +37,12 @@ def obey(state: EngineState, command_id: str, command: Command, now: float) -> S
     """Every command gets an answer at once; one that takes its time gets a second one when it is done."""
     if isinstance(command, StopPrds):
         return _stop_command(state, command_id, command, now)
+    if isinstance(command, DropPrds):
+        return _drop_command(state, command_id, command, now)
+    if isinstance(command, CleanUp):
+        standings = tuple(standing(record) for record in state.records.values())
+        wanted = CleanRepository(command_id, command.dry_run, standings)
+        return state, (wanted, _accept(command_id, "looking for what is no longer needed", done=False))
     if isinstance(command, RetryPrds):
         return _retry_command(state, command_id, command, now)
     if isinstance(command, PausePrds):
@@ -96,6 +108,14 @@ def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: f
     return state, tuple(effects)
 
 
+def _drop_command(state: EngineState, command_id: str, command: DropPrds, now: float) -> Step:
+    state, effects = drop_steps.begin(state, command_id, command, now)
+    for record in drop_steps.to_stop(state, command.prd_ids):
+        state, wanted = stop(state, record, BY_DROP, False, now)
+        effects += wanted
+    return state, effects
+
+
 def _pause_command(state: EngineState, command_id: str, command: PausePrds, now: float) -> Step:
     able = [name for name, record in state.records.items() if record.state in CAN_PAUSE]
     names = able if command.everything else list(dict.fromkeys(command.prd_ids))
@@ -143,8 +163,9 @@ def _runs(count: int) -> str:
 
 
 def _retry_command(state: EngineState, command_id: str, command: RetryPrds, now: float) -> Step:
+    going = (f"{name} is being dropped" for name in command.prd_ids if name in state.drops)
     reasons = (_no_retry(state.records[name]) for name in command.prd_ids if name in state.records)
-    if reason := _unknown(state, command.prd_ids) or next(filter(None, reasons), ""):
+    if reason := _unknown(state, command.prd_ids) or next(filter(None, chain(going, reasons)), ""):
         return _reject(state, command_id, reason)
     for name in command.prd_ids:
         state = state.with_record(requeued(state.records[name], now, fresh=command.fresh))
@@ -188,7 +209,7 @@ def stop(state: EngineState, record: Record, by: str, kill: bool, now: float) ->
     if not record.holds_slot:
         return state, ()
     # A person's wish outranks a shutdown: what was stopped by command does not go on at the next start.
-    wanted = "command" if record.wanted == "command" else by
+    wanted = record.wanted if by == "shutdown" and record.wanted else by
     after = replace(pause_over(record, now), state=PrdState.STOPPING, wanted=wanted)
     if record.state is not PrdState.STOPPING:
         after = replace(after, since=now, reason="ending its processes")
@@ -199,6 +220,14 @@ def stop(state: EngineState, record: Record, by: str, kill: bool, now: float) ->
 
 
 # -- second answers --------------------------------------------------------------------------------------
+
+
+def cleaned(event: CleanedUp) -> Answer:
+    """What is answered to whoever wanted the repository cleaned."""
+    command_id = CommandId(event.command_id)
+    if event.failure:
+        return Rejected(command_id, event.failure)
+    return Accepted(command_id, event.report, done=True)
 
 
 def answer_finished(state: EngineState) -> Step:

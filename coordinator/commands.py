@@ -36,6 +36,20 @@ class RetryPrds:
 
 
 @dataclass(frozen=True)
+class DropPrds:
+    """Gives PRDs up: stops them, keeps their work on refs, moves their folders to prds/dropped."""
+
+    prd_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CleanUp:
+    """Removes what is provably no longer needed. `dry_run`: only tells what that is."""
+
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
 class PausePrds:
     """Stops every process of the named PRDs' runs, or of every run, where it is."""
 
@@ -66,16 +80,20 @@ class LookAgain:
     pass
 
 
-Command = StopPrds | RetryPrds | PausePrds | ResumePrds | HoldQueue | ReleaseQueue | LookAgain
+Command = (
+    StopPrds | RetryPrds | DropPrds | PausePrds | ResumePrds | HoldQueue | ReleaseQueue | LookAgain | CleanUp
+)
 
 _NAMES: dict[str, type[Command]] = {
     "stop": StopPrds,
     "retry": RetryPrds,
+    "drop": DropPrds,
     "pause": PausePrds,
     "resume": ResumePrds,
     "hold": HoldQueue,
     "release": ReleaseQueue,
     "look": LookAgain,
+    "clean": CleanUp,
 }
 
 
@@ -98,7 +116,7 @@ def from_dict(document: Any) -> Command:
         if not isinstance(ids, list) or not all(isinstance(prd_id, str) for prd_id in ids):
             raise ValueError("prd_ids is not a list of strings")
         fields["prd_ids"] = tuple(ids)
-    for flag in ("everything", "kill", "fresh"):
+    for flag in ("everything", "kill", "fresh", "dry_run"):
         if flag in fields and not isinstance(fields[flag], bool):
             raise ValueError(f"{flag} is not a boolean")
     try:

@@ -38,4 +38,5 @@ class Context:
     undisturbed: Callable[
         [], AbstractContextManager[object]
     ]  # nobody looks at prds/active, or tells of a look
+    say: Callable[[str], None]  # a sentence for people, once
     look_anew: Callable[[str], None]  # what lies there under this name is told again

@@ -44,6 +44,7 @@ class Desk:
     take_commands: Callable[[], None]  # out of the drop box
     stop_wanted: Callable[[str], bool]  # a stop came for this PRD while it starts
     deliver: Callable[[Answer], None]  # to whoever gave the command
+    say: Callable[[str], None]  # a sentence for people
     fault: Callable[
         [str, str], None
     ]  # kind, sentence: what is wrong with the engine itself; "": nothing any more
@@ -79,6 +80,7 @@ class Crew:
             look_at_stories=self.progress.look,
             undisturbed=self.intake.undisturbed,
             look_anew=self.intake.look_anew,
+            say=desk.say,
         )
         self.sampler = Sampler(self.metrics, paths.root, clock)
         self.recorder = Recorder(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from coordinator.commands import Answer
 from coordinator.events import Verdict
-from coordinator.model import Exit, Prd, Run
+from coordinator.model import Exit, Prd, PrdState, Run
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class WatchRun:
 
 @dataclass(frozen=True)
 class EndRun:
-    """Stop every process of the run. `by`: "command", or "shutdown", which the next start resumes."""
+    """Stop every process of the run. `by`: "command", "drop", or "shutdown", which the next start resumes."""
 
     run: Run
     by: str
@@ -74,6 +74,41 @@ class CompleteRun:
 
 
 @dataclass(frozen=True)
+class DropPrd:
+    """Give up a PRD at rest. `run`: its newest one."""
+
+    prd_id: str
+    run: Run | None
+    completed: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a PRD stands. `ended_at`: seconds since the epoch, 0 where it has not ended."""
+
+    prd_id: str
+    state: PrdState
+    run: Run | None
+    ended_at: float
+
+
+@dataclass(frozen=True)
+class TidyWorktrees:
+    """Take down the worktrees of ended PRDs that the settings say are to go."""
+
+    ended: tuple[Standing, ...]
+
+
+@dataclass(frozen=True)
+class CleanRepository:
+    """Remove what is provably no longer needed, and answer with `CleanedUp`. `standings`: every PRD's."""
+
+    command_id: str
+    dry_run: bool
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True)
 class ObserveDependencies:
     """`branches`: the branch of each completed PRD that a queued one depends on ("" where it has none)."""
 
@@ -98,6 +133,9 @@ Effect = (
     | ContinueRun
     | VerifyRun
     | CompleteRun
+    | DropPrd
+    | TidyWorktrees
+    | CleanRepository
     | ObserveDependencies
     | LookAtFolders
     | AnswerCommand

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from shutil import disk_usage
 from typing import Any
 
-from coordinator import entries
+from coordinator import dropping, entries
 from coordinator.api import EventPage, LogChunk
 from coordinator.clock import Clock, JumpWatch, SystemClock
 from coordinator.command_steps import requeued
@@ -101,6 +101,7 @@ class Engine:
                 take_commands=self._take_commands,
                 stop_wanted=self._stop_wanted,
                 deliver=self._deliver,
+                say=self._say,
                 fault=self._fault,
             )
         )
@@ -192,6 +193,7 @@ class Engine:
             only=self._only,
             hold_first=first,
             left_over=frozenset(one.record.prd_id for one in found if asks and one.left_over),
+            drops=dict.fromkeys(dropping.wanted(self._paths), False),
         )
         self._crew.log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
         return found
@@ -334,6 +336,10 @@ class Engine:
     def _look_around(self) -> None:
         if self._surroundings.look():
             self._post(TimePassed())
+
+    def _say(self, sentence: str) -> None:
+        self._crew.log.warn(sentence)
+        self._history.say(sentence, self._clock.now())
 
     def _check_ownership(self) -> None:
         """Somebody deleted the lock file: it is taken anew, or, where another coordinator was faster, left to it."""

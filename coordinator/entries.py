@@ -152,7 +152,9 @@ def snapshot(
     places = {prd_id: place for place, prd_id in enumerate(order, 1)}
     return EngineSnapshot(
         version=version,
-        prds=rows.of(state.records, places),
+        prds=rows.of(
+            {key: one for key, one in state.records.items() if one.state is not PrdState.DROPPED}, places
+        ),
         queue=QueueView(
             order,
             tuple(state.holds.values()),

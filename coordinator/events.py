@@ -183,6 +183,20 @@ class CompletionDelayed(RunEvent):
     reason: str
 
 
+@dataclass(frozen=True)
+class PrdDropped(PrdEvent):
+    """Every step of giving it up is done. `message`: what became of its work, a sentence."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class DropRefused(PrdEvent):
+    """It could not be given up: nothing of it is lost, and it stays."""
+
+    reason: str
+
+
 # -- the engine itself -----------------------------------------------------------------------------------
 
 
@@ -228,6 +242,15 @@ class CommandReceived:
 
 
 @dataclass(frozen=True)
+class CleanedUp:
+    """`report`: what was done and what was left, a line each. `failure`: why it could not be done at all."""
+
+    command_id: str
+    report: str
+    failure: str = ""
+
+
+@dataclass(frozen=True)
 class StopRequested:
     """The engine is asked to end."""
 
@@ -261,6 +284,7 @@ EngineEvent = (
     | HoldLifted
     | SettingsChanged
     | CommandReceived
+    | CleanedUp
     | StopRequested
     | TimePassed
     | ClockJumped

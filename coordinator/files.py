@@ -99,17 +99,21 @@ def make_way(path: Path) -> None:
 def sweep_tmp(directory: Path) -> int:
     """Removes temporary files whose writer is dead; returns how many. A missing directory has none."""
     removed = 0
+    for path in left_over_tmp(directory):
+        with contextlib.suppress(OSError):
+            path.unlink()
+            removed += 1
+    return removed
+
+
+def left_over_tmp(directory: Path) -> list[Path]:
+    """The temporary files in `directory` whose writer is dead."""
     try:
         names = os.listdir(directory)  # noqa: PTH208 - names are all that is needed
     except OSError:
-        return 0
-    for name in names:
-        match = _TMP_NAME.fullmatch(name)
-        if match and start_ticks(int(match[1])) != int(match[2]):
-            with contextlib.suppress(OSError):
-                (directory / name).unlink()
-                removed += 1
-    return removed
+        return []
+    found = ((name, match) for name in names if (match := _TMP_NAME.fullmatch(name)))
+    return [directory / name for name, match in found if start_ticks(int(match[1])) != int(match[2])]
 
 
 def sync_directory(directory: Path) -> None:

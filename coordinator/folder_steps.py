@@ -55,8 +55,20 @@ def edit_while_running(record: Record, event: FolderAdmitted, policy: Policy) ->
 
 def come_again(record: Record, event: FolderAdmitted, policy: Policy) -> Outcome:
     """The ID of a completed PRD: a new PRD, which keeps only the count of runs."""
-    fresh = Record(record.prd_id, record.folder, PrdState.ARRIVING, run=record.run, fresh=True)
-    return admit(replace(fresh, arrival=policy.now), event, policy)
+    return admit(replace(_anew(record), arrival=policy.now), event, policy)
+
+
+def _anew(record: Record) -> Record:
+    return Record(record.prd_id, record.folder, PrdState.ARRIVING, run=record.run, fresh=True)
+
+
+def arrive_after_drop(record: Record, event: FolderArriving, policy: Policy) -> Outcome:
+    """A person brings a dropped PRD back, or another one of its name: a new PRD."""
+    return arrive(_anew(record), event, policy)
+
+
+def refuse_after_drop(record: Record, event: FolderRefused, policy: Policy) -> Outcome:
+    return refuse(_anew(record), event, policy)
 
 
 def arrive_again(record: Record, event: FolderArriving, policy: Policy) -> Outcome:

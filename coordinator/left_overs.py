@@ -14,10 +14,11 @@ def sweep_left_overs(paths: Paths, worktrees: Path) -> int:
 
     `worktrees`: the folder that holds them. The registry's folder looks after itself.
     """
-    return sum(sweep_tmp(place) for place in _places(paths, worktrees))
+    return sum(sweep_tmp(place) for place in places_written(paths, worktrees))
 
 
-def _places(paths: Paths, worktrees: Path) -> Iterator[Path]:
+def places_written(paths: Paths, worktrees: Path) -> Iterator[Path]:
+    """Every folder in which a run writes files by way of a temporary one."""
     for top, *patterns in (
         (paths.runs, "*/*", "*/*/gates/*"),
         (paths.coordinator, "commands"),

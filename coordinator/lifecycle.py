@@ -324,7 +324,11 @@ def _folder_rows() -> _Table:
             (state, FolderRefused): folder_steps.refuse_again,
             (state, FolderVanished): folder_steps.nothing_came,
         }
-    return table
+    return table | {
+        (PrdState.DROPPED, FolderArriving): folder_steps.arrive_after_drop,
+        (PrdState.DROPPED, FolderAdmitted): folder_steps.come_again,
+        (PrdState.DROPPED, FolderRefused): folder_steps.refuse_after_drop,
+    }
 
 
 TABLE = _run_rows() | _folder_rows()

@@ -66,6 +66,10 @@ class Paths:
     def completed(self) -> Path:
         return self.root / "prds" / "completed"
 
+    @property
+    def dropped(self) -> Path:
+        return self.root / "prds" / "dropped"
+
     def worker_log(self, prd_id: str) -> Path:
         return self.logs / f"{prd_id}_worker.log"
 
@@ -81,6 +85,11 @@ class Paths:
     @property
     def runs(self) -> Path:
         return self.home / "runs"
+
+    @property
+    def drops(self) -> Path:
+        """A folder for each PRD that is being given up."""
+        return self.home / "drops"
 
     @property
     def approvals(self) -> Path:

@@ -7,19 +7,26 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from coordinator import branches, dropping
+from coordinator.cleaning import Cleaner
 from coordinator.commands import Answer
 from coordinator.completion import Completer
 from coordinator.context import Context
+from coordinator.drop_steps import BY_DROP
+from coordinator.dropping import Dropper
 from coordinator.effects import (
     AnswerCommand,
+    CleanRepository,
     CompleteRun,
     ContinueRun,
+    DropPrd,
     Effect,
     EndRun,
     LookAtFolders,
     ObserveDependencies,
     PauseRun,
     StartRun,
+    TidyWorktrees,
     VerifyRun,
     WatchRun,
 )
@@ -29,6 +36,8 @@ from coordinator.events import CompletionDelayed, DependenciesObserved, EffectFa
 from coordinator.launch import Launcher, watch
 from coordinator.model import Run
 from coordinator.pausing import PATIENCE, Pauses
+from coordinator.takedown import tools_of
+from coordinator.tidying import Tidier
 from coordinator.verification import Verifier
 
 #: Seconds between tries of a step that failed (a full disk, a folder held by somebody).
@@ -47,6 +56,10 @@ class Performer:
         self._launcher = Launcher(context)
         self._verifier = Verifier(context)
         self._completer = Completer(context)
+        tools = tools_of(context)
+        self._dropper = Dropper(tools, context.metrics, self._base, context.undisturbed)
+        self._tidier = Tidier(tools, context.settings, context.say)
+        self._cleaner = Cleaner(tools, context.settings)
         self._pauses = Pauses(context.post, context.clock, context.log)
         self._wishes: list[threading.Thread] = []  # pauses and continuations under way
         self._count = 0
@@ -113,6 +126,8 @@ class Performer:
             case ContinueRun(run, wish):
                 self._pauses.resume(run, wish)
             case EndRun(run, by, grace):
+                if by == BY_DROP:
+                    dropping.want(self._context.paths, run.prd_id, self._context.clock.now())
                 self._pauses.close(run)
                 stop_run(run, by, grace, self._context.clock, self._context.log)
             case VerifyRun(run, exit):
@@ -123,6 +138,8 @@ class Performer:
             case CompleteRun(run, verdict):
                 complete = partial(self._completer.complete, run, verdict)
                 self._until_done(run, "verified; its filing", complete, lambda _error: True)
+            case DropPrd() | TidyWorktrees() | CleanRepository():
+                self._take_down(effect)
             case ObserveDependencies(branches):
                 self._observe(branches)
             case LookAtFolders():
@@ -144,6 +161,20 @@ class Performer:
                 self._context.post(CompletionDelayed(run.prd_id, run.run_id, why))
             if self._ended.wait(STEP_RETRY):
                 return
+
+    def _take_down(self, effect: DropPrd | TidyWorktrees | CleanRepository) -> None:
+        match effect:
+            case DropPrd(prd_id):
+                self._context.post(self._dropper.carry_out(effect))
+                self._context.look_anew(prd_id)  # what came under this name meanwhile was taken for an edit
+            case TidyWorktrees(ended):
+                self._tidier.tidy(ended)
+            case CleanRepository():
+                self._context.post(self._cleaner.clean(effect))
+
+    def _base(self) -> str:
+        context = self._context
+        return branches.base_commit(context.git, context.settings().coordinator.base_branch)
 
     def _observe(self, branches: tuple[tuple[str, str], ...]) -> None:
         """Where completed PRDs stand: one whose branch is gone, or that has none, counts as on the base."""

@@ -21,7 +21,7 @@ from coordinator.errors import StateError
 from coordinator.metrics import Metrics
 from coordinator.model import PERSON, PrdState
 from coordinator.registry import Registry
-from coordinator.registry_entries import kind_of, place, remove
+from coordinator.registry_entries import kind_of, locate, place, remove
 from coordinator.scheduler import queue as queue_order
 from coordinator.state import EngineState, Record
 
@@ -161,8 +161,8 @@ class Recorder:
     def _note(self, transition: Transition) -> None:
         """Raises StateError."""
         record = transition.record
-        if record.state is PrdState.COMPLETED:
-            return  # a step of its completion, written by that
+        if record.state in (PrdState.COMPLETED, PrdState.DROPPED):
+            return  # a step of its completion or its drop, written by that
         more: dict[str, Any] = {"from": _name(transition.came_from), "reason": record.reason}
         if record.run is not None:
             more |= {"run_id": record.run.run_id, "branch": record.run.branch}
@@ -194,6 +194,8 @@ def apply(document: dict[str, Any], written: Mapping[str, Record], state: Engine
             continue
         kind = kind_of(record.state)
         if kind is None:
+            if record.state is PrdState.DROPPED and (located := locate(document, prd_id)):
+                located[1].update(status=record.state.value, reason=record.reason)  # for the history
             remove(document, prd_id)
         else:
             place(document, kind, registry_entry(record, root))

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from coordinator import dropping
 from coordinator.clock import parse_iso
+from coordinator.drop_steps import BY_DROP
 from coordinator.effects import CompleteRun, Effect, EndRun, PauseRun, WatchRun
 from coordinator.identity import boot_id
 from coordinator.jobs import JobFacts, JobStatus, inspect
@@ -81,7 +83,19 @@ def recover(paths: Paths, registry: Document, grace: float) -> list[Found]:
         prd_id = entry["prd_id"]
         if prd_id not in found:
             found[prd_id] = Found(_without_run(entry))
-    return list(found.values())
+    going = dropping.wanted(paths)
+    return [_given_up(one, grace) if name in going else one for name, one in found.items()]
+
+
+def _given_up(found: Found, grace: float) -> Found:
+    """A PRD whose drop was begun: what still runs of it is ended first."""
+    record = found.record
+    if record.run is None or not record.holds_slot or record.state is PrdState.STARTING:
+        return found
+    run = record.run
+    return Found(
+        _change(record, PrdState.STOPPING, wanted=BY_DROP), (WatchRun(run), EndRun(run, BY_DROP, grace))
+    )
 
 
 def _is_being_set_up(run: Run) -> bool:
@@ -142,6 +156,8 @@ def recover_run(
         stories=untouched(intent.frozen),
     )
     record = _with_entry(record, entry)
+    if dropped := _last(journal, "dropped"):
+        return Found(_change(record, PrdState.DROPPED, slot=0, pid=0, since=_seconds(dropped.get("at"))))
     completed = _last(journal, "completed")
     failed = verdict is not None and verdict.get("ok") is not True
     over = failed or completed or _last(journal, "stopped") or _not_begun(facts)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coordinator import lifecycle, scheduler
-from coordinator.command_steps import Step, answer_finished, answered, obey, stop
+from coordinator import drop_steps, lifecycle, scheduler
+from coordinator.command_steps import Step, answer_finished, answered, cleaned, obey, stop
 from coordinator.commands import StopMode
-from coordinator.effects import Effect, ObserveDependencies, StartRun
+from coordinator.effects import AnswerCommand, Effect, ObserveDependencies, StartRun
 from coordinator.events import (
+    CleanedUp,
     ClockJumped,
     CommandReceived,
     DependenciesObserved,
+    DropRefused,
     EffectFailed,
     Event,
     FirstLookTaken,
@@ -21,6 +23,7 @@ from coordinator.events import (
     FolderVanished,
     HoldLifted,
     HoldPlaced,
+    PrdDropped,
     PrdEvent,
     Refusal,
     RunCompleted,
@@ -33,6 +36,7 @@ from coordinator.model import ACTIVE, FAILED, FIRST, QUEUED, RESUME, PrdState
 from coordinator.pause_steps import pause_over
 from coordinator.policy import Policy
 from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done
+from coordinator.tidy_steps import tidy
 
 RESUME_SENTENCE = "the last session left work: it goes on once you say so"
 FIRST_SENTENCE = "first start in this repository: nothing runs before you say so"
@@ -46,14 +50,20 @@ def reduce(state: EngineState, event: Event, now: float) -> Step:
     state, effects = _apply(state, event, now)
     state = _hold_at_first(state)
     state, asked = _observe(state, event, now)
+    state, goes = drop_steps.due(state, now)
     state = _hold_left_over(scheduler.judge(state))
+    state, tidied = tidy(state, event, now)
     state, answers = answer_finished(state)
-    return state, (*effects, *asked, *answers)
+    return state, (*effects, *asked, *goes, *tidied, *answers)
 
 
 def _apply(state: EngineState, event: Event, now: float) -> Step:
+    if isinstance(event, PrdDropped | DropRefused):
+        return drop_steps.finish(state, event, now)
     if isinstance(event, PrdEvent):
         return _prd_event(state, event, now)
+    if isinstance(event, CleanedUp):
+        return state, (AnswerCommand(cleaned(event)),)
     if isinstance(event, FirstLookTaken):
         return _forget_unseen(replace(state, looked=True)), ()
     if isinstance(event, DependenciesObserved):

@@ -164,7 +164,7 @@ def starts(state: EngineState, now: float) -> Iterator[Start]:
 
 def nothing_can_run(state: EngineState) -> bool:
     """No PRD runs, arrives or could still start by itself."""
-    if not state.looked:
+    if not state.looked or state.drops:
         return False
     for record in state.records.values():
         arriving = record.state is PrdState.ARRIVING or ARRIVING_AGAIN in record.marks

@@ -75,6 +75,15 @@ class Record:
 
 
 @dataclass(frozen=True)
+class OpenDrop:
+    """A command to give PRDs up: those it still waits for, and what is to be answered."""
+
+    left: frozenset[str]
+    said: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class EngineState:
     max_prds: int = 3
     max_retries: int = 0
@@ -94,6 +103,9 @@ class EngineState:
     open_stops: Mapping[str, frozenset[str]] = field(
         default_factory=dict
     )  # command id → PRDs not stopped yet
+    drops: Mapping[str, bool] = field(default_factory=dict)  # PRDs being given up → whether that is under way
+    open_drops: Mapping[str, OpenDrop] = field(default_factory=dict)  # by command id
+    tidied_at: float = 0.0  # when it was last looked whether worktrees are to go
     open_pauses: Mapping[str, frozenset[str]] = field(default_factory=dict)  # command id → PRDs to be paused
 
     def with_record(self, record: Record) -> EngineState:

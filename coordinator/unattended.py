@@ -5,14 +5,19 @@ The caller holds the repository for as long as the command takes, so that no coo
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 
-from coordinator import prd_file
+from coordinator import branches, config, dropping, prd_file
+from coordinator.cleaning import Cleaner
 from coordinator.clock import SystemClock
 from coordinator.commands import (
     Accepted,
     Answer,
+    CleanUp,
     Command,
+    DropPrds,
     PausePrds,
     Rejected,
     ResumePrds,
@@ -20,7 +25,10 @@ from coordinator.commands import (
     StopMode,
     StopPrds,
 )
-from coordinator.effects import AnswerCommand, ContinueRun, Effect, EndRun, PauseRun
+from coordinator.config import Settings
+from coordinator.drop_steps import BY_DROP
+from coordinator.dropping import Dropper
+from coordinator.effects import AnswerCommand, CleanRepository, ContinueRun, DropPrd, Effect, EndRun, PauseRun
 from coordinator.ending import stop_run
 from coordinator.engine_log import EngineLog
 from coordinator.entries import metrics_event
@@ -29,6 +37,7 @@ from coordinator.events import (
     CommandReceived,
     Event,
     FolderAdmitted,
+    FolderRefused,
     PauseFailed,
     RunPaused,
     RunSwept,
@@ -36,10 +45,11 @@ from coordinator.events import (
     WorkerExited,
 )
 from coordinator.folders import make_private
+from coordinator.git import Git
 from coordinator.jobs import inspect
 from coordinator.locks import OwnerLock
 from coordinator.metrics import Metrics
-from coordinator.model import PERSON, Run
+from coordinator.model import PERSON, PrdState, Run
 from coordinator.paths import Paths
 from coordinator.pausing import continue_run, pause_run
 from coordinator.recorder import apply
@@ -47,6 +57,7 @@ from coordinator.recovery import recover
 from coordinator.reducer import reduce
 from coordinator.registry import Registry
 from coordinator.state import EngineState
+from coordinator.takedown import Tools, tools_alone
 
 
 def execute(paths: Paths, command: Command, *, grace: float) -> Answer:
@@ -76,22 +87,26 @@ class _Session:
             max_prds=document["max_parallel_prds"],
             records=self._known,
             holds={PERSON: person} if person else {},
+            drops=dict.fromkeys(dropping.wanted(paths), False),
         )
         self._answers: list[Answer] = []
 
     def execute(self, command: Command) -> Answer:
         self._apply(StopRequested(StopMode.DETACH))  # nothing starts here
-        if isinstance(command, RetryPrds):
-            self._admit(command.prd_ids)
+        if isinstance(command, RetryPrds | DropPrds):
+            self._admit(command.prd_ids, drops=isinstance(command, DropPrds))
         self._apply(CommandReceived("unattended", command))
         before = self._known
-        self._registry.update(lambda document: apply(document, before, self._state, str(self._paths.root)))
-        self._note()
+        if not (isinstance(command, CleanUp) and command.dry_run):
+            self._registry.update(
+                lambda document: apply(document, before, self._state, str(self._paths.root))
+            )
+            self._note()
         refused = [answer for answer in self._answers if isinstance(answer, Rejected)]
         if refused:
             return refused[0]
         final = next(answer for answer in self._answers if isinstance(answer, Accepted) and answer.done)
-        at_once = isinstance(command, StopPrds | PausePrds | ResumePrds)
+        at_once = isinstance(command, StopPrds | PausePrds | ResumePrds | DropPrds | CleanUp)
         later = "" if at_once else " (no coordinator runs: at the next start)"
         return Accepted(final.command_id, final.message + later, True)
 
@@ -112,28 +127,51 @@ class _Session:
                 self._apply(failed if reason else RunPaused(run.prd_id, run.run_id, wish))
             case ContinueRun(run):
                 continue_run(run, self._clock, self._log)
+            case DropPrd():
+                metrics = Metrics(self._paths.metrics, self._clock)
+                self._apply(Dropper(self._tools, metrics, self._base, nullcontext).carry_out(effect))
+            case CleanRepository():
+                self._apply(Cleaner(self._tools, lambda: self._settings).clean(effect))
             case _:
                 return  # whatever else there is to do waits for a coordinator
 
     def _end(self, run: Run, by: str, grace: float) -> None:
+        if by == BY_DROP:
+            dropping.want(self._paths, run.prd_id, self._clock.now())
         survivors = stop_run(run, by, grace, self._clock, self._log)
         self._apply(WorkerExited(run.prd_id, run.run_id, inspect(Path(run.run_dir)).exit))
         self._apply(RunSwept(run.prd_id, run.run_id, survivors))
 
-    def _admit(self, prd_ids: tuple[str, ...]) -> None:
+    @cached_property
+    def _settings(self) -> Settings:
+        return config.load(self._paths, Git(self._paths), refuse_unapproved=False).settings
+
+    @cached_property
+    def _tools(self) -> Tools:
+        return tools_alone(self._paths, self._settings, self._clock, self._log)
+
+    def _base(self) -> str:
+        return branches.base_commit(self._tools.git, self._settings.coordinator.base_branch)
+
+    def _admit(self, prd_ids: tuple[str, ...], *, drops: bool) -> None:
         """A retry needs the folder to be there; its text is read again at the start."""
         for prd_id in prd_ids:
             folder = self._paths.active / prd_id
+            if folder.parent != self._paths.active or not folder.is_dir():
+                continue  # a name that leads elsewhere
             try:
                 data = prd_file.read_bytes(folder)
                 self._apply(FolderAdmitted(prd_id, prd_file.parse(data), data, self._clock.now()))
-            except prd_file.PrdInvalid:
-                continue
+            except prd_file.PrdInvalid as error:
+                if drops:
+                    self._apply(FolderRefused(prd_id, str(error)))
 
     def _note(self) -> None:
         metrics = Metrics(self._paths.metrics, self._clock)
         for prd_id, record in self._state.records.items():
             old = self._known.get(prd_id)
+            if record.state is PrdState.DROPPED:
+                continue  # a step of its drop, written by that
             if old is None or old.state is not record.state:
                 came_from = old.state if old else None
                 metrics.record(metrics_event(record.state, came_from), prd_id, reason=record.reason)
