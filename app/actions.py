@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from app.action import Action, Where
-from app.prd_actions import Kill, Mark, MarkAll, Open, Pause, Retry, Stop
+from app.prd_actions import Drop, Kill, Mark, MarkAll, Open, Pause, Retry, Stop
 from app.rows import TICKING
 from coordinator.commands import HoldQueue, LookAgain, ReleaseQueue
 from coordinator.model import EngineSnapshot, PrdState, PrdView
@@ -213,6 +213,7 @@ ACTIONS: tuple[Action, ...] = (
     Stop(),
     Kill(),
     Retry(),
+    Drop(),
     Mark(),
     MarkAll(),
     ShowLog(),

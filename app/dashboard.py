@@ -167,7 +167,9 @@ class Dashboard(App[int]):
         if seen.fresh:
             main.show_events()
             for event in seen.fresh:
-                if event.refused or event.alarming:
+                if event.state is PrdState.DROPPED:
+                    self.say(event.text, "information")
+                elif event.refused or event.alarming:
                     self.say(f"{event.prd_id}: {event.text}" if event.prd_id else event.text, "warning")
         self._show_banner(seen.snapshot, seen.stale_for, seen.ended)
         self._ask_to_resume(seen.snapshot)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from app.action import PrdAction, Where
 from app.format import short
 from app.rows import current, elapsed
-from coordinator.commands import PausePrds, ResumePrds, RetryPrds, StopPrds
+from coordinator.commands import DropPrds, PausePrds, ResumePrds, RetryPrds, StopPrds
 from coordinator.model import ACTIVE, COMPLETED, FAILED, QUEUED, PrdState, PrdView
 
 if TYPE_CHECKING:
@@ -139,6 +139,32 @@ class Retry(PrdAction):
 
     def act(self, screen: MainScreen, views: tuple[PrdView, ...], where: Where) -> None:
         screen.submit(RetryPrds(_names(views)))
+
+
+class Drop(PrdAction):
+    id, keys, shown, label = "prd.drop", ("D", "shift+d"), "D", "Drop"
+    help = "give it up: its work is kept on a ref, its folder moves to prds/dropped"
+
+    def refusal_of(self, view: PrdView) -> str:
+        if view.state is PrdState.ARRIVING:
+            return f"{view.prd_id} is still being copied: drop it once it is whole."
+        if view.state in (PrdState.MERGING, PrdState.MERGED):
+            return f"{view.prd_id} is {view.state.value}: there is nothing to give up."
+        return ""
+
+    def act(self, screen: MainScreen, views: tuple[PrdView, ...], where: Where) -> None:
+        def drop() -> None:
+            screen.submit(DropPrds(_names(views)))
+
+        working = tuple(view for view in views if view.state in ACTIVE)
+        folders = "Its folder moves" if len(views) == 1 else "Their folders move"
+        parts = [_what_stops(working, where.now)] if working else []
+        parts.append(f"{folders} to prds/dropped.")
+        if any(view.run_id for view in views):
+            parts.append("Worktrees go; all work in them is kept on refs under refs/prd/dropped.")
+        else:
+            parts.append("Nothing has been started.")
+        screen.confirm(f"Drop {_called(views)}?", " ".join(parts), "Drop", drop)
 
 
 class Mark(PrdAction):

@@ -11,6 +11,7 @@ from textual.widgets import Input
 from app.actions import ACTIONS
 from app.dashboard import Dashboard
 from coordinator.commands import (
+    DropPrds,
     HoldQueue,
     LookAgain,
     PausePrds,
@@ -137,6 +138,20 @@ def test_ctrl_k_kills_after_a_question() -> None:
     assert sent(busy(), "ctrl+k", "right", "enter") == [StopPrds(("search-index",), kill=True)]
 
 
+def test_capital_d_drops_after_a_question() -> None:
+    shown = " ".join(after(busy(), "D").replace("│", " ").split())
+    assert "Drop search-index?" in shown
+    assert "Ends US-006, 1m31 in" in shown
+    assert "kept on refs under refs/prd/dropped" in shown
+    assert sent(busy(), "D", "enter") == []
+    assert sent(busy(), "space", "space", "D", "right", "enter") == [
+        DropPrds(("search-index", "billing-webhooks"))
+    ]
+    scene = busy()
+    scene.engine.happens("login-flow dropped: work kept as refs/prd/dropped/x", state=PrdState.DROPPED)
+    assert "login-flow dropped: work kept" in after(scene)
+
+
 def test_space_marks_and_keys_act_on_all_that_are_marked() -> None:
     assert sent(busy(), "space", "space", "p") == [PausePrds(("search-index", "billing-webhooks"))]
     assert sent(busy(), "space", "space", "k", "space", "p") == [PausePrds(("search-index",))]
@@ -165,6 +180,7 @@ def test_all_at_once() -> None:
     [
         ((*"jjjjj", "p"), "rate-limit is failed: only a running PRD can be paused."),
         (("r",), "search-index is running: only an ended PRD can be tried again."),
+        (("G", "D"), "healthcheck is merged: there is nothing to give up."),
         (("G", "s"), "healthcheck is merged: there is nothing to stop."),
         (("G", "k", "k", "r"), "verified: there is nothing to try again."),
         ((*"jjjjjj", "r"), "mend its prd.json"),
