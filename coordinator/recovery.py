@@ -139,22 +139,7 @@ def recover_run(
     pauses = read_pauses(journal, facts.exit.ended_at if facts.exit else 0.0)
     wanted = _last(journal, "stop wanted")
     verdict = _last(journal, "verdict")
-    record = Record(
-        prd_id=run.prd_id,
-        folder=run.prd_id,
-        state=PrdState.RUNNING,
-        arrival=intent.arrival,
-        run=run,
-        slot=intent.slot,
-        progress=Progress(0, len(intent.frozen.stories)),
-        pid=facts.start.worker.pid if facts.start else 0,
-        started_at=facts.start.started_at if facts.start else 0.0,
-        exit=facts.exit,
-        ended_at=facts.exit.ended_at if facts.exit else 0.0,
-        since=_seconds((journal or [{}])[-1].get("at")),
-        paused_seconds=pauses.seconds,
-        stories=untouched(intent.frozen),
-    )
+    record = replace(_of_intent(intent, facts, journal), paused_seconds=pauses.seconds)
     record = _with_entry(record, entry)
     if dropped := _last(journal, "dropped"):
         return Found(_change(record, PrdState.DROPPED, slot=0, pid=0, since=_seconds(dropped.get("at"))))
@@ -185,6 +170,25 @@ def recover_run(
         return Found(_change(record, PrdState.STOPPED, slot=0, pid=0, reason="stopped by command"))
     stopping = _change(record, PrdState.STOPPING, wanted=by)
     return Found(stopping, (WatchRun(run), EndRun(run, by, grace)))
+
+
+def _of_intent(intent: Intent, facts: JobFacts, journal: Entries) -> Record:
+    """A run as it was begun, taken to be running."""
+    return Record(
+        prd_id=intent.run.prd_id,
+        folder=intent.run.prd_id,
+        state=PrdState.RUNNING,
+        arrival=intent.arrival,
+        run=intent.run,
+        slot=intent.slot,
+        progress=Progress(0, len(intent.frozen.stories)),
+        pid=facts.start.worker.pid if facts.start else 0,
+        started_at=facts.start.started_at if facts.start else 0.0,
+        exit=facts.exit,
+        ended_at=facts.exit.ended_at if facts.exit else 0.0,
+        since=_seconds((journal or [{}])[-1].get("at")),
+        stories=untouched(intent.frozen),
+    )
 
 
 def _was_shut_down(facts: JobFacts) -> bool:

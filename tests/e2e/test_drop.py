@@ -10,6 +10,7 @@ from typing import Any
 from coordinator.commands import DropPrds
 from coordinator.dropbox import DropBox
 from tests.support.cli import (
+    CONFIG,
     active,
     completed,
     failed,
@@ -28,6 +29,7 @@ POINTS = [
     "drop-wanted",
     "stop-wanted",
     "drop-kept",
+    "teardown-started",
     "worktree-moved-away",
     "drop-freed",
     "drop-moved",
@@ -66,7 +68,7 @@ def check_dropped(repo: Path, prd_id: str) -> str:
 
 
 def test_killed_at_each_step_it_goes_on_from_there(tmp_path: Path) -> None:
-    repo = make_project(tmp_path)
+    repo = make_project(tmp_path, config=CONFIG + '[worktree]\nteardown = ["true"]\n')
     drop_prd(repo, "p", prd_json(stories=1, mode="hang"))
     before = fingerprint(repo, ["feature/p"])
     with running(repo) as process:

@@ -21,6 +21,8 @@ cleanup_on_failure = true
 teardown = ["basename $PWD >> %s; test -e README.md"]
 """
 
+POINTS = ["worktree-moved-away", "deinit-worktrees-gone", "deinit-state-gone"]
+
 
 def project(tmp_path: Path, *, keep: int = 1) -> Path:
     return make_project(tmp_path, config=CONFIG % (keep, tmp_path / "torn"))
@@ -175,7 +177,7 @@ def test_deinit_leaves_no_trace(tmp_path: Path) -> None:
     )
     assert "left as it is: .claude-loop/session.json, which is not prd-tui's, or is tracked" in plan
     assert worktrees(repo) == {"a", "b"}
-    for point in ("worktree-moved-away", "deinit-worktrees-gone", "deinit-state-gone"):
+    for point in POINTS:
         killed = prd_tui(repo, "deinit", env={"PRD_TUI_FAULT": point})
         assert killed.returncode == -signal.SIGKILL, point
     done = prd_tui(repo, "deinit")

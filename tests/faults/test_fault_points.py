@@ -117,7 +117,7 @@ def finish_paused(repo: Path) -> None:
     with running(repo) as process:
         wait_until(lambda: registry(repo)["coordinator_pid"] == process.pid, 30)
         wait_for_status(repo, "p", "paused")
-        assert pauses(repo, "p")
+        wait_until(lambda: pauses(repo, "p"), what="all of it stands still")
         assert prd_tui(repo, "resume", "p").stdout == "goes on: p\n"
         (repo.parent / "go").touch()
         assert process.wait(30) == 0

@@ -15,6 +15,7 @@ from coordinator.entries import Rows
 from coordinator.events import Event, ProgressMade, WorkerExited
 from coordinator.lifecycle import step
 from coordinator.model import Prd, PrdState, Progress, Run, Story, StoryState, StoryView
+from coordinator.pause_steps import CAN_PAUSE
 from coordinator.policy import Policy
 from coordinator.progress import ProgressWatch
 from coordinator.state import Record
@@ -212,7 +213,7 @@ def test_only_a_working_run_has_a_current_story(state: PrdState) -> None:
     after, effects = step(record, ProgressMade("a", "a-1", Progress(1, 3), "B", VIEWS), Policy(1.0))
     assert effects == ()
     assert after.state is state
-    working = state in (PrdState.RUNNING, PrdState.PAUSING, PrdState.PAUSED, PrdState.STOPPING)
+    working = state in (*CAN_PAUSE, PrdState.PAUSED, PrdState.STOPPING)
     assert after.current_story == ("B" if working else "")
     assert (after.progress == Progress(1, 3)) == (
         working or state in (PrdState.VERIFYING, PrdState.QUEUED, PrdState.BLOCKED)
