@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import chain
 
-from coordinator import drop_steps, pause_steps
+from coordinator import drop_steps, pause_steps, protection
 from coordinator.commands import (
     Accepted,
     Answer,
@@ -23,11 +23,11 @@ from coordinator.commands import (
     StopPrds,
 )
 from coordinator.drop_steps import BY_DROP
-from coordinator.effects import AnswerCommand, CleanRepository, Effect, EndRun, LookAtFolders
+from coordinator.effects import AnswerCommand, CleanRepository, Effect, EndRun, LookAtFolders, VerifyRun
 from coordinator.events import CleanedUp
-from coordinator.model import APPROVAL, FAILED, PERSON, QUEUED, RESUME, PrdState
-from coordinator.pause_steps import CAN_PAUSE, CAN_RESUME, pause_over
-from coordinator.state import EngineState, Record, is_done
+from coordinator.model import FAILED, PERSON, QUEUED, RESUME, PrdState
+from coordinator.pause_steps import CAN_RESUME, can_pause, pause_over
+from coordinator.state import BASE_CHECK, BaseStatus, EngineState, Record, is_done
 from coordinator.tidy_steps import standing
 
 Step = tuple[EngineState, tuple[Effect, ...]]
@@ -54,9 +54,7 @@ def obey(state: EngineState, command_id: str, command: Command, now: float) -> S
         state = replace(state, holds={**state.holds, PERSON: "held by a person: release starts it again"})
         return state, (_accept(command_id, "the queue is held; what runs goes on"),)
     if isinstance(command, ReleaseQueue):
-        left = {kind: why for kind, why in state.holds.items() if kind == APPROVAL}
-        message = f"the queue still holds: {left[APPROVAL]}" if left else "the queue runs"
-        return replace(answered(state), holds=left, hold_first=False), (_accept(command_id, message),)
+        return _release_command(state, command_id)
     return state, (LookAtFolders(), _accept(command_id, "looking at every folder again"))
 
 
@@ -73,6 +71,17 @@ def _accept(command_id: str, message: str, done: bool = True) -> AnswerCommand:
 def _reject(state: EngineState, command_id: str, reason: str) -> Step:
     answer: Answer = Rejected(CommandId(command_id), reason)
     return state, (AnswerCommand(answer),)
+
+
+def _release_command(state: EngineState, command_id: str) -> Step:
+    before = state.holds
+    state, effects = protection.release(answered(state))
+    if not state.holds:
+        return state, (*effects, _accept(command_id, "the queue runs"))
+    still = f"the queue still holds: {'; '.join(state.holds.values())}"
+    if state.holds == before:
+        return _reject(state, command_id, still)
+    return state, (*effects, _accept(command_id, still))
 
 
 def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: float) -> Step:
@@ -97,8 +106,13 @@ def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: f
             continue
         state, wanted = stop(state, record, "command", command.kill, now)
         effects.extend(wanted)
+    if command.everything:
+        state, wanted = protection.end_check(state)
+        effects.extend(wanted)
     waiting = frozenset(record.prd_id for record in chosen if record.holds_slot)
     message = f"stopping {_runs(len(waiting))}"
+    if command.everything and state.base.status is BaseStatus.CHECKING:
+        waiting |= {BASE_CHECK}
     if waiting:
         state = replace(state, open_stops={**state.open_stops, command_id: waiting})
         effects.append(_accept(command_id, message, done=False))
@@ -117,7 +131,7 @@ def _drop_command(state: EngineState, command_id: str, command: DropPrds, now: f
 
 
 def _pause_command(state: EngineState, command_id: str, command: PausePrds, now: float) -> Step:
-    able = [name for name, record in state.records.items() if record.state in CAN_PAUSE]
+    able = [name for name, record in state.records.items() if can_pause(record)]
     names = able if command.everything else list(dict.fromkeys(command.prd_ids))
     refusals = (_does_not_run(state.records[name]) for name in names if name not in able)
     if reason := _unknown(state, names) or next(refusals, ""):
@@ -144,7 +158,7 @@ def _resume_command(state: EngineState, command_id: str, command: ResumePrds, no
     effects: list[Effect] = []
     for name in names:
         record, wanted = pause_steps.resume(state.records[name], now)
-        state = state.with_record(record)
+        state = state.with_record(replace(record, insisted=True))
         effects.extend(wanted)
     said = f"goes on: {', '.join(names)}" if names else "nothing is paused"
     return state, (*effects, _accept(command_id, said))
@@ -216,7 +230,13 @@ def stop(state: EngineState, record: Record, by: str, kill: bool, now: float) ->
     state = state.with_record(after)
     if record.run is None or (record.state is PrdState.STARTING and not record.setting_up):
         return state, ()  # the start looks for this before it spawns, and `_started` after
-    return state, (EndRun(record.run, after.wanted, 0.0 if kill else state.stop_grace),)
+    end = EndRun(record.run, after.wanted, 0.0 if kill else state.stop_grace)
+    if (
+        record.gates_held
+    ):  # nothing of it runs whose end would be told: judging it anew tells that it is stopped
+        state = state.with_record(replace(after, gates_held=""))
+        return state, (end, VerifyRun(record.run, record.exit))
+    return state, (end,)
 
 
 # -- second answers --------------------------------------------------------------------------------------
@@ -236,9 +256,7 @@ def answer_finished(state: EngineState) -> Step:
     pauses: dict[str, frozenset[str]] = {}
     answers: list[Effect] = []
     for command_id, names in state.open_stops.items():
-        left = frozenset(
-            name for name in names if (record := state.records.get(name)) is not None and record.holds_slot
-        )
+        left = frozenset(name for name in names if _is_to_stop(state, name))
         if left:
             stops[command_id] = left
         else:
@@ -257,6 +275,13 @@ def answer_finished(state: EngineState) -> Step:
     if not answers and stops == state.open_stops and pauses == state.open_pauses:
         return state, ()
     return replace(state, open_stops=stops, open_pauses=pauses), tuple(answers)
+
+
+def _is_to_stop(state: EngineState, name: str) -> bool:
+    if name == BASE_CHECK:
+        return state.base.status is BaseStatus.CHECKING and state.base.outdated
+    record = state.records.get(name)
+    return record is not None and record.holds_slot
 
 
 def _not_paused(record: Record) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from coordinator.commands import Answer
 from coordinator.events import Verdict
-from coordinator.model import Exit, Prd, PrdState, Run
+from coordinator.model import PERSON, Exit, Prd, PrdState, Run
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,15 @@ class EndRun:
 class PauseRun:
     """Stop every process of the run where it is. `wish` counts pauses and continuations of a run up.
 
+    `by`: who wished for it, PERSON or the kind of hold that made it necessary.
+
     The answer is `RunPaused` or `PauseFailed`. Of two wishes for a run the one with the higher number holds,
     in whatever order they are carried out.
     """
 
     run: Run
     wish: int
+    by: str = PERSON
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,25 @@ class ObserveDependencies:
 
 
 @dataclass(frozen=True)
+class CheckBase:
+    """Try the gates of the settings on the base. `unless`: only if the base or the settings are no longer these."""
+
+    unless: str = ""
+
+
+@dataclass(frozen=True)
+class EndBaseCheck:
+    """Give up the check that is under way."""
+
+
+@dataclass(frozen=True)
+class LookAtGates:
+    """Look whether the gates of an ended run still lie in another checkout."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
 class LookAtFolders:
     pass
 
@@ -137,6 +159,9 @@ Effect = (
     | TidyWorktrees
     | CleanRepository
     | ObserveDependencies
+    | CheckBase
+    | EndBaseCheck
+    | LookAtGates
     | LookAtFolders
     | AnswerCommand
 )

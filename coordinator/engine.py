@@ -33,9 +33,10 @@ from coordinator.paths import Paths
 from coordinator.recorder import transitions_between
 from coordinator.recovery import COPIED, Found, recover
 from coordinator.reducer import reduce, start_due
+from coordinator.room import RoomWatch
 from coordinator.runs import recorded_prds
 from coordinator.settings_watch import SettingsWatch
-from coordinator.state import EngineState, slots_used
+from coordinator.state import EngineState, at_work
 from coordinator.surroundings import Surroundings
 
 #: Seconds that verified work may still take to be filed once the engine was asked to end.
@@ -105,6 +106,12 @@ class Engine:
                 fault=self._fault,
             )
         )
+        places = (
+            self._paths.root / self._settings.current().worktree.root,
+            self._paths.root,
+            self._paths.home,
+        )
+        self._room = RoomWatch(places, self._settings.current, self._post)
         self._housekeeper = Housekeeper(self._chores(), self._crew.log)
         found = self._recover()
         for key in self._settings.without_effect:
@@ -112,6 +119,7 @@ class Engine:
         self._crew.recorder.start(EngineState())
         self._crew.recorder.record(self._state, ())
         self._surroundings.look()
+        self._room.look()  # before anything can start
         self._publish()
         self._thread.start()
         for one in found:
@@ -226,7 +234,7 @@ class Engine:
                 self._fault("engine", f"the engine stumbled over {type(event).__name__}: see coordinator.log")
             finally:
                 self._reducing = False
-            if self._state.ending is not None and slots_used(self._state) == 0:
+            if self._state.ending is not None and at_work(self._state) == 0:
                 filing_since = filing_since or self._clock.monotonic()
             if self._may_end(filing_since):
                 break
@@ -274,9 +282,10 @@ class Engine:
             return False
         if self._state.ending is StopMode.DETACH:
             return True
-        if filing_since is None or slots_used(self._state):
+        if filing_since is None or at_work(self._state):
             return False
-        filing = any(record.state is PrdState.VERIFYING for record in self._state.records.values())
+        records = self._state.records.values()
+        filing = any(record.state is PrdState.VERIFYING and not record.gates_held for record in records)
         return not filing or self._clock.monotonic() - filing_since > FILING_GRACE
 
     def _close(self) -> None:
@@ -315,6 +324,7 @@ class Engine:
         """Once a second."""
         return (
             self._look_at_settings,
+            self._room.look,
             self._take_commands,
             lambda: self._crew.dropbox.tidy(self._clock.now()),
             lambda: self._crew.sampler.look(self._snapshot),

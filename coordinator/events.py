@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from coordinator.commands import Command, StopMode
-from coordinator.model import WORKER, Exit, Prd, Progress, Run, StoryView
+from coordinator.model import BASE, WORKER, Exit, Prd, Progress, Run, StoryView
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,18 @@ class SlotFreed(RunEvent):
 
 
 @dataclass(frozen=True)
+class GatesOutside(RunEvent):
+    """The run cannot be judged now: a gate's program lies in another checkout, and would test the wrong code."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class GatesInside(RunEvent):
+    """No gate of the run lies in another checkout, or any more."""
+
+
+@dataclass(frozen=True)
 class RunVerified(RunEvent):
     verdict: Verdict
 
@@ -230,9 +242,46 @@ class HoldLifted:
 
 @dataclass(frozen=True)
 class SettingsChanged:
+    """`base`: see `Base.settings`."""
+
     max_prds: int
     max_retries: int
     stop_grace: float
+    base: str = ""
+
+
+@dataclass(frozen=True)
+class BaseCheckBegun:
+    """One of the gates, or a set-up command, runs on the base."""
+
+    command: str
+
+
+@dataclass(frozen=True)
+class BaseChecked:
+    """`reason`: why nothing may start, one sentence; empty when the gates pass. `hold`: the kind of hold it places.
+
+    `key`: what was looked at; `given_up`: it was ended before it could tell anything.
+    """
+
+    reason: str = ""
+    hold: str = BASE
+    key: str = ""
+    given_up: bool = False
+
+
+@dataclass(frozen=True)
+class BaseUnchanged:
+    """What was found red is still the same."""
+
+
+@dataclass(frozen=True)
+class RoomMeasured:
+    """What there is too little of, one sentence each. `starving`: so little disk that running PRDs have to pause."""
+
+    disk: str = ""
+    memory: str = ""
+    starving: bool = False
 
 
 @dataclass(frozen=True)
@@ -283,6 +332,10 @@ EngineEvent = (
     | HoldPlaced
     | HoldLifted
     | SettingsChanged
+    | BaseCheckBegun
+    | BaseChecked
+    | BaseUnchanged
+    | RoomMeasured
     | CommandReceived
     | CleanedUp
     | StopRequested

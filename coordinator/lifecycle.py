@@ -14,6 +14,8 @@ from coordinator.events import (
     FolderArriving,
     FolderRefused,
     FolderVanished,
+    GatesInside,
+    GatesOutside,
     PauseFailed,
     PrdEvent,
     ProgressMade,
@@ -175,6 +177,22 @@ def _slot_freed(record: Record, event: SlotFreed, policy: Policy) -> Outcome:
     return replace(record, slot=0, slot_freed=True), ()
 
 
+def _gates_outside(record: Record, event: GatesOutside, policy: Policy) -> Outcome:
+    """The run's work is not at fault: it waits to be judged, and uses no attempt."""
+    return replace(record, gates_held=event.reason, reason="its gates wait: one lies in another checkout"), ()
+
+
+def _gates_inside(record: Record, event: GatesInside, policy: Policy) -> Outcome:
+    if record.run is None or not record.gates_held:
+        return record, ()
+    return replace(record, gates_held=""), (VerifyRun(record.run, record.exit),)
+
+
+def _gates_outside_while_stopping(record: Record, event: GatesOutside, policy: Policy) -> Outcome:
+    """Judged once more, now that it is to be stopped: that ends in a verdict."""
+    return record, ((VerifyRun(record.run, record.exit),) if record.run else ())
+
+
 def _swept_while_stopping(record: Record, event: RunSwept, policy: Policy) -> Outcome:
     record, effects = _stopped(replace(record, swept=True))
     if event.survivors:
@@ -278,6 +296,9 @@ def _run_rows() -> _Table:
         (PrdState.VERIFYING, RunSwept): _swept,
         (PrdState.STOPPING, RunSwept): _swept_while_stopping,
         (PrdState.VERIFYING, SlotFreed): _slot_freed,
+        (PrdState.VERIFYING, GatesOutside): _gates_outside,
+        (PrdState.VERIFYING, GatesInside): _gates_inside,
+        (PrdState.STOPPING, GatesOutside): _gates_outside_while_stopping,
         (PrdState.VERIFYING, RunVerified): _verified,
         (PrdState.STOPPING, RunVerified): _verified,
         (PrdState.VERIFYING, RunCompleted): _completed,

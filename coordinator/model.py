@@ -56,6 +56,14 @@ WORKER = "worker"  # the worker command cannot be started; judged anew at each s
 SETUP = "setup"  # a worktree could not be set up; judged anew at each start
 ACCOUNT = "account"  # an agent is not logged in, has no credit or is refused by its API
 APPROVAL = "approval"  # the tracked settings changed: only a person's approval lifts it
+BASE = "base"  # the gates do not pass on the base; looked at again when it moves, the settings change, or on release
+OUTSIDE = "outside"  # a gate's program lies in another checkout; looked at again like the base
+DISK = "disk"  # too little room on a disk; lifts by itself
+MEMORY = "memory"  # too little memory; lifts by itself
+#: Holds that a person's release does not lift: what they say is so until the world changes.
+STANDING_HOLDS = frozenset({APPROVAL, DISK, MEMORY})
+#: Holds that need nobody: the queue goes on by itself when there is room again.
+PASSING_HOLDS = frozenset({DISK, MEMORY})
 
 
 @dataclass(frozen=True)
@@ -195,7 +203,8 @@ class PrdView:
 class QueueView:
     """`holds`: why nothing new starts, a sentence each; empty when the queue runs.
 
-    `hold_kinds`: the kind of each of them, in the same order.
+    `hold_kinds`: the kind of each of them, in the same order. `checking`: what the queue looks into before it
+    starts anything, one phrase; empty when it does not.
     """
 
     order: tuple[str, ...] = ()
@@ -203,6 +212,7 @@ class QueueView:
     slots_used: int = 0
     slots: int = 0
     hold_kinds: tuple[str, ...] = ()
+    checking: str = ""
 
 
 @dataclass(frozen=True)

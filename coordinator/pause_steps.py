@@ -10,26 +10,34 @@ from dataclasses import replace
 
 from coordinator.effects import ContinueRun, PauseRun
 from coordinator.events import PauseFailed, RunPaused
-from coordinator.model import PrdState
+from coordinator.model import DISK, PERSON, PrdState
 from coordinator.policy import Outcome, Policy
 from coordinator.state import Record
 
-PAUSED_BY_PERSON = "paused by you"
+#: Why a run is paused, by who wished for it.
+REASONS = {PERSON: "paused by you", DISK: "paused: the disk is nearly full"}
 
 #: States in which a pause can be wished for, and in which a run can be told to go on.
 CAN_PAUSE = frozenset({PrdState.RUNNING, PrdState.WAITING, PrdState.PAUSING})
 CAN_RESUME = frozenset({PrdState.PAUSING, PrdState.PAUSED})
 
 
-def pause(record: Record, now: float) -> Outcome:
+def can_pause(record: Record) -> bool:
+    """Whether a person can pause it; a pause that nobody wished for can be made one's own."""
+    return record.state in CAN_PAUSE or (record.state is PrdState.PAUSED and record.paused_by != PERSON)
+
+
+def pause(record: Record, now: float, by: str = PERSON) -> Outcome:
     """A running PRD on its way to being paused; one that is on its way already is taken up anew."""
     if record.run is None:
         return record, ()
     wish = record.wish + 1
     since = record.since if record.state is PrdState.PAUSING else now
     reason = "stopping its processes where they are"
-    pausing = replace(record, state=PrdState.PAUSING, since=since, wish=wish, reason=reason)
-    return pausing, (PauseRun(record.run, wish),)
+    pausing = replace(
+        pause_over(record, now), state=PrdState.PAUSING, since=since, wish=wish, reason=reason, paused_by=by
+    )
+    return pausing, (PauseRun(record.run, wish, by),)
 
 
 def resume(record: Record, now: float) -> Outcome:
@@ -57,11 +65,14 @@ def pause_over(record: Record, at: float) -> Record:
 def paused(record: Record, event: RunPaused, policy: Policy) -> Outcome:
     if event.wish != record.wish:
         return record, ()
-    return replace(record, state=PrdState.PAUSED, paused_at=policy.now, reason=PAUSED_BY_PERSON), ()
+    reason = REASONS[record.paused_by]
+    return replace(record, state=PrdState.PAUSED, paused_at=policy.now, reason=reason), ()
 
 
 def pause_failed(record: Record, event: PauseFailed, policy: Policy) -> Outcome:
     if event.wish != record.wish:
         return record, ()
     record = pause_over(record, policy.now)
+    # One that a full disk made necessary is not tried for as long as that lasts: each try takes its time.
+    record = replace(record, insisted=record.paused_by != PERSON)
     return replace(record, state=PrdState.RUNNING, reason=f"could not be paused: {event.reason}"), ()

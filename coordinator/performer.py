@@ -121,8 +121,8 @@ class Performer:
                 self._launcher.start(effect)
             case WatchRun(run):
                 watch(self._context, run)
-            case PauseRun(run, wish):
-                self._pauses.pause(run, wish)
+            case PauseRun(run, wish, by):
+                self._pauses.pause(run, wish, by)
             case ContinueRun(run, wish):
                 self._pauses.resume(run, wish)
             case EndRun(run, by, grace):

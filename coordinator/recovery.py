@@ -21,7 +21,7 @@ from coordinator.jobs import JobFacts, JobStatus, inspect
 from coordinator.lifecycle import SHUT_DOWN
 from coordinator.model import COMPLETED, FAILED, QUEUED, PrdState, Progress, Run
 from coordinator.paths import Paths
-from coordinator.pause_steps import PAUSED_BY_PERSON
+from coordinator.pause_steps import REASONS
 from coordinator.pausing import read_pauses
 from coordinator.processes import settle_start, suspended
 from coordinator.registry_entries import locate
@@ -155,11 +155,13 @@ def recover_run(
             return Found(_change(record, PrdState.QUEUED, slot=0, pid=0, reason=SHUT_DOWN))
         return _judged(record, verdict, completed)
     if wanted is None and facts.status is JobStatus.RUNNING and (pauses.wanted or halted):
-        # Perhaps half paused, or half continued: the pause is made whole, and a person can let it go on.
+        # Perhaps half paused, or half continued: the pause is made whole. A person can let it go on, and a full
+        # disk that made it necessary lets it when there is room again.
         state = PrdState.PAUSED if halted else PrdState.PAUSING
         since = pauses.paused_at or record.since
-        record = _change(record, state, reason=PAUSED_BY_PERSON, paused_at=since if halted else 0.0)
-        return Found(record, (WatchRun(run), PauseRun(run, record.wish)))
+        record = _change(record, state, reason=REASONS[pauses.by], paused_by=pauses.by)
+        record = _change(record, state, paused_at=since if halted else 0.0)
+        return Found(record, (WatchRun(run), PauseRun(run, record.wish, pauses.by)))
     if wanted is None:
         # Work that is left after a shutdown goes on, as it does where the coordinator stopped it.
         return Found(replace(record, wanted="shutdown" if shut_down else ""), (WatchRun(run),))

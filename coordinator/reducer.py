@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coordinator import drop_steps, lifecycle, scheduler
+from coordinator import drop_steps, lifecycle, protection, scheduler
 from coordinator.command_steps import Step, answer_finished, answered, cleaned, obey, stop
 from coordinator.commands import StopMode
 from coordinator.effects import AnswerCommand, Effect, ObserveDependencies, StartRun
@@ -52,9 +52,10 @@ def reduce(state: EngineState, event: Event, now: float) -> Step:
     state, asked = _observe(state, event, now)
     state, goes = drop_steps.due(state, now)
     state = _hold_left_over(scheduler.judge(state))
+    state, protected = protection.protect(state, event, now)
     state, tidied = tidy(state, event, now)
     state, answers = answer_finished(state)
-    return state, (*effects, *asked, *goes, *tidied, *answers)
+    return state, (*effects, *asked, *goes, *protected, *tidied, *answers)
 
 
 def _apply(state: EngineState, event: Event, now: float) -> Step:
@@ -74,9 +75,9 @@ def _apply(state: EngineState, event: Event, now: float) -> Step:
     if isinstance(event, HoldLifted):
         return replace(state, holds={key: why for key, why in state.holds.items() if key != event.kind}), ()
     if isinstance(event, SettingsChanged):
-        return replace(
+        state = replace(
             state, max_prds=event.max_prds, max_retries=event.max_retries, stop_grace=event.stop_grace
-        ), ()
+        )
     if isinstance(event, CommandReceived):
         return obey(state, event.command_id, event.command, now)
     if isinstance(event, StopRequested):
@@ -85,7 +86,7 @@ def _apply(state: EngineState, event: Event, now: float) -> Step:
         return _keep_time(state, event.seconds), ()
     if isinstance(event, EffectFailed) and event.prd_id in state.records:
         return _effect_failed(state, state.records[event.prd_id], event.reason, now)
-    return state, ()
+    return protection.apply(state, event)
 
 
 # -- PRDs ------------------------------------------------------------------------------------------------
@@ -194,9 +195,12 @@ def _observe(state: EngineState, event: Event, now: float) -> Step:
 
 
 def start_due(state: EngineState, now: float) -> Step:
-    """Starts what may start now."""
+    """Starts what may start now; before the first start of all the gates are tried on the base."""
     effects: list[Effect] = []
-    for start in list(scheduler.starts(state, now)):
+    due = list(scheduler.starts(state, now))
+    if due and protection.needs_check(state):
+        return protection.begin_check(state)
+    for start in due:
         record = state.records[start.prd_id]
         if record.prd is None:
             continue
@@ -224,6 +228,7 @@ def start_due(state: EngineState, now: float) -> Step:
             waiting_for=(),
             exit=None,
             ended_at=0.0,
+            gates_held="",
             verified=False,
             slot_freed=False,
             setting_up=False,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from coordinator.model import FAILED, QUEUED, PrdState
-from coordinator.state import ARRIVING_AGAIN, EngineState, Record, is_done, slots_used
+from coordinator.model import FAILED, PASSING_HOLDS, QUEUED, PrdState
+from coordinator.state import ARRIVING_AGAIN, BaseStatus, EngineState, Record, is_done, slots_used
 
 _HOPELESS = FAILED | {PrdState.INVALID, PrdState.DROPPED, PrdState.BLOCKED}
 
@@ -146,8 +146,8 @@ def may_start(state: EngineState, record: Record) -> bool:
 
 
 def starts(state: EngineState, now: float) -> Iterator[Start]:
-    """What starts at once, in order. Nothing starts while a hold is on or the engine ends."""
-    if state.holds or state.ending is not None or not state.looked:
+    """What starts at once, in order. Nothing does while a hold is on, the base is checked, or the engine ends."""
+    if state.holds or state.ending is not None or not state.looked or is_checking(state):
         return
     taken = {record.slot for record in state.records.values() if record.holds_slot}
     free = state.max_prds - slots_used(state)
@@ -162,15 +162,22 @@ def starts(state: EngineState, now: float) -> Iterator[Start]:
             yield Start(record.prd_id, slot, base[0] if base else "")
 
 
+def is_checking(state: EngineState) -> bool:
+    return state.base.status is BaseStatus.CHECKING
+
+
 def nothing_can_run(state: EngineState) -> bool:
-    """No PRD runs, arrives or could still start by itself."""
-    if not state.looked or state.drops:
+    """No PRD runs, arrives or could still start by itself. A hold that passes by itself is waited for."""
+    if not state.looked or state.drops or is_checking(state):
         return False
+    held = bool(state.holds.keys() - PASSING_HOLDS) or state.ending is not None
     for record in state.records.values():
         arriving = record.state is PrdState.ARRIVING or ARRIVING_AGAIN in record.marks
+        if record.gates_held:  # until somebody moves the gate
+            continue
         if record.holds_slot or arriving or record.state is PrdState.VERIFYING:
             return False
-        if state.holds or state.ending is not None or record.state is not PrdState.QUEUED:
+        if held or record.state is not PrdState.QUEUED:
             continue
         view = outlook(state, record)
         if (state.only is None or record.prd_id in state.only) and (view is None or view.soon):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from coordinator.commands import StopMode
-from coordinator.model import ACTIVE, COMPLETED, Exit, Prd, PrdState, Progress, Run, StoryView
+from coordinator.model import ACTIVE, BASE, COMPLETED, PERSON, Exit, Prd, PrdState, Progress, Run, StoryView
 
 #: Mark of a queued or completed PRD while its folder, or a new one of its name, is being copied in.
 ARRIVING_AGAIN = "arriving again"
@@ -37,12 +38,19 @@ class Record:
     setting_up: bool = False  # its start has come to the set-up commands
     swept: bool = False
     verified: bool = False  # a verdict is there: the slot is free again
+    gates_held: str = (
+        ""  # its verification waits, because a gate lies outside its worktree: which one, and where
+    )
     slot_freed: bool = False  # no process of the run will start any more: its slot is free before the verdict
     wanted: str = ""  # "command" or "shutdown" once a stop was asked for
     progress: Progress = Progress()
     current_story: str = ""
     stories: tuple[StoryView, ...] = ()  # as the newest run left or leaves them
     wish: int = 0  # the number of the last pause or continuation of this run
+    paused_by: str = (
+        PERSON  # who wished for the last pause: PERSON, or the kind of hold that made it necessary
+    )
+    insisted: bool = False  # it runs on although the disk is nearly full, because a person said so
     paused_at: float = 0.0
     paused_seconds: float = 0.0  # in the newest run's pauses that are over, and in jumps of the clock
     retries: int = 0  # automatic ones used since a person last queued it
@@ -74,6 +82,40 @@ class Record:
         return self.run.generation if self.run else 0
 
 
+#: Stands for the check of the base among the names of PRDs; none can have this one.
+BASE_CHECK = "~base"
+
+
+class BaseStatus(StrEnum):
+    UNKNOWN = "unknown"  # looked into before the next start
+    CHECKING = "checking"
+    GREEN = "green"
+    RED = "red"
+
+
+@dataclass(frozen=True)
+class Base:
+    """Whether the gates of the settings pass on the base, before anybody has worked on it."""
+
+    settings: str = ""  # a digest of the gates and of what their worktree is made with; "": there is no gate
+    status: BaseStatus = BaseStatus.UNKNOWN
+    command: str = ""  # the one that runs
+    outdated: bool = False  # what is under way was begun with other settings, or was given up
+    kind: str = BASE  # of the hold that a red result places
+    why: str = ""  # one sentence
+    key: str = ""  # what was found red: base and settings
+    looking: bool = False  # whether that is still the same is being looked at
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """What there is too little of, one sentence each. `starving`: so little disk that running PRDs pause."""
+
+    disk: str = ""
+    memory: str = ""
+    starving: bool = False
+
+
 @dataclass(frozen=True)
 class OpenDrop:
     """A command to give PRDs up: those it still waits for, and what is to be answered."""
@@ -98,11 +140,14 @@ class EngineState:
     )  # PRDs of an earlier session; whether they go on is for a person to say
     hold_first: bool = False  # whether the first look finds what has to wait for a person is not known yet
     dependencies: Mapping[str, bool] = field(default_factory=dict)  # completed PRD → its work is on the base
+    base: Base = field(default_factory=Base)
+    shortage: Shortage | None = None  # None: nobody has looked yet
+    protected_at: float = 0.0  # when it was last looked whether what is in the way still is
     contained: frozenset[tuple[str, str]] = frozenset()
     observed_at: float = 0.0  # when it was last asked where completed dependencies stand
     open_stops: Mapping[str, frozenset[str]] = field(
         default_factory=dict
-    )  # command id → PRDs not stopped yet
+    )  # command id → PRDs not stopped yet, BASE_CHECK among them
     drops: Mapping[str, bool] = field(default_factory=dict)  # PRDs being given up → whether that is under way
     open_drops: Mapping[str, OpenDrop] = field(default_factory=dict)  # by command id
     tidied_at: float = 0.0  # when it was last looked whether worktrees are to go
@@ -117,6 +162,11 @@ class EngineState:
 
 def slots_used(state: EngineState) -> int:
     return sum(record.holds_slot for record in state.records.values())
+
+
+def at_work(state: EngineState) -> int:
+    """Runs that hold a slot and do not wait for a person."""
+    return sum(record.holds_slot and not record.gates_held for record in state.records.values())
 
 
 def is_done(record: Record) -> bool:

@@ -121,8 +121,8 @@ class _Session:
                 self._answers.append(answer)
             case EndRun(run, by, grace):
                 self._end(run, by, grace)
-            case PauseRun(run, wish):
-                reason = pause_run(run, self._clock, self._log)
+            case PauseRun(run, wish, by):
+                reason = pause_run(run, self._clock, self._log, by)
                 failed = PauseFailed(run.prd_id, run.run_id, wish, reason)
                 self._apply(failed if reason else RunPaused(run.prd_id, run.run_id, wish))
             case ContinueRun(run):
