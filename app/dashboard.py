@@ -214,6 +214,9 @@ class Dashboard(App[int]):
             spans += [Span("P", "key"), Span(" lets the queue run.")]
         elif snapshot.queue.holds:
             spans = [Span(" ‖ Held: ", "wait"), Span(snapshot.queue.holds[0])]
+        elif snapshot.queue.checking:
+            checking = snapshot.queue.checking
+            spans = [Span(" ◌ ", "run"), Span(f"{checking[0].upper()}{checking[1:]}")]
         if tuple(spans) != self._banner:
             self._banner = tuple(spans)
             self.main.show_banner(spans)
@@ -251,6 +254,8 @@ class Dashboard(App[int]):
             return "‖", "HELD", "wait"
         if any(state in TICKING for state in states):
             return "▶", "RUNNING", "run"
+        if snapshot.queue.checking:
+            return "◌", "CHECKING", "run"
         if PrdState.PAUSED in states:
             return "‖", "PAUSED", "wait"
         return "·", "IDLE", "soft"

@@ -171,7 +171,10 @@ def _table(root: str, document: Entry, owner: int | None, style: _Style) -> str:
         entries[-len(document["completed_prds"]) :] = entries[-NEWEST_COMPLETED:]
     now = time.time()
     rows = [_row(entry, now) for entry in entries]
-    lines = [_header(root, owner), *(f"held: {reason}" for reason in _holds(document)), ""]
+    lines = [_header(root, owner), *(f"held: {reason}" for reason in _holds(document, owner))]
+    if owner is not None and document.get("checking"):
+        lines.append(clean(document["checking"]))
+    lines.append("")
     if rows:
         widths = [max(width(cells[column]) for cells, _colour in [TITLES, *rows]) for column in range(6)]
         lines += [_line(cells, widths, style, colour) for cells, colour in [TITLES, *rows]]
@@ -192,9 +195,10 @@ def _header(root: str, owner: int | None) -> str:
     return f"{name}: no coordinator runs; state as of {moment}, {age} ago"
 
 
-def _holds(document: Entry) -> list[str]:
-    holds = document.get("holds")
-    return [clean(reason) for reason in holds.values()] if isinstance(holds, dict) else []
+def _holds(document: Entry, owner: int | None) -> list[str]:
+    """Why nothing starts. What but a person's word holds a queue does so only while a coordinator sees it."""
+    kinds = [document.get("holds"), document.get("held") if owner is not None else None]
+    return [clean(reason) for holds in kinds if isinstance(holds, dict) for reason in holds.values()]
 
 
 def _row(entry: Entry, now: float) -> tuple[tuple[str, ...], str]:
@@ -253,7 +257,7 @@ def _short(document: Entry, owner: int | None) -> str:
         state = state_of(entry)
         counts[state] = counts.get(state, 0) + 1
     words = [f"{number} {glyph} {word}" for (glyph, word, _colour), number in counts.items()]
-    held = ["held"] if _holds(document) else []
+    held = ["held"] if _holds(document, owner) else []
     return "prd-tui: " + (" · ".join([*words, *held]) or "no PRDs") + "\n"
 
 

@@ -131,6 +131,11 @@ class EndBaseCheck:
 
 
 @dataclass(frozen=True)
+class ClearBase:
+    """Remove what a check left that was cut off by a crash."""
+
+
+@dataclass(frozen=True)
 class LookAtGates:
     """Look whether the gates of an ended run still lie in another checkout."""
 
@@ -161,6 +166,7 @@ Effect = (
     | ObserveDependencies
     | CheckBase
     | EndBaseCheck
+    | ClearBase
     | LookAtGates
     | LookAtFolders
     | AnswerCommand

@@ -12,11 +12,12 @@ from typing import Any
 
 from coordinator import dropping, entries
 from coordinator.api import EventPage, LogChunk
+from coordinator.base_check import digest, left_over
 from coordinator.clock import Clock, JumpWatch, SystemClock
 from coordinator.command_steps import requeued
 from coordinator.commands import Answer, Command, CommandId, StopMode
 from coordinator.crew import Crew, Desk
-from coordinator.effects import Effect
+from coordinator.effects import ClearBase, Effect
 from coordinator.errors import OwnedElsewhere, PrdTuiError
 from coordinator.events import ClockJumped, CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
 from coordinator.folders import make_private
@@ -36,7 +37,7 @@ from coordinator.reducer import reduce, start_due
 from coordinator.room import RoomWatch
 from coordinator.runs import recorded_prds
 from coordinator.settings_watch import SettingsWatch
-from coordinator.state import EngineState, at_work
+from coordinator.state import Base, EngineState, at_work
 from coordinator.surroundings import Surroundings
 
 #: Seconds that verified work may still take to be filed once the engine was asked to end.
@@ -124,6 +125,8 @@ class Engine:
         self._thread.start()
         for one in found:
             self._perform(one.effects)
+        if left_over(self._paths):
+            self._perform((ClearBase(),))
         self._crew.intake.look()
         self._post(FirstLookTaken())
         self._crew.start_watching()
@@ -202,6 +205,7 @@ class Engine:
             hold_first=first,
             left_over=frozenset(one.record.prd_id for one in found if asks and one.left_over),
             drops=dict.fromkeys(dropping.wanted(self._paths), False),
+            base=Base(digest(self._settings.current())),
         )
         self._crew.log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
         return found

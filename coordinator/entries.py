@@ -11,7 +11,7 @@ from coordinator.clock import iso
 from coordinator.folders import inside
 from coordinator.model import EngineSnapshot, PrdState, PrdView, QueueView
 from coordinator.registry_entries import kind_of
-from coordinator.scheduler import nothing_can_run, queue
+from coordinator.scheduler import is_checking, nothing_can_run, queue
 from coordinator.state import HUNG, UNGATED, EngineState, Record, slots_used
 from coordinator.story_states import stories_of
 
@@ -139,6 +139,12 @@ class Rows:
         return tuple(row for _record, _place, row in made.values())
 
 
+def checking(state: EngineState) -> str:
+    """What is looked into before anything starts, one phrase."""
+    command = state.base.command if is_checking(state) else ""
+    return f"checking the gates on the base: {command}" if command else ""
+
+
 def snapshot(
     state: EngineState,
     rows: Rows,
@@ -161,6 +167,7 @@ def snapshot(
             slots_used(state),
             state.max_prds,
             hold_kinds=tuple(state.holds),
+            checking=checking(state),
         ),
         owner_pid=os.getpid(),
         faults=faults,

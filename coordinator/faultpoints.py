@@ -11,6 +11,9 @@ import signal
 
 #: Every point, in the order in which one run passes them.
 POINTS = (
+    "base-check-begun",  # the check is recorded, its worktree does not exist
+    "base-worktree-added",
+    "base-green",  # that the gates pass on the base is on disk, its worktree is still there
     "intent-written",  # the run is recorded, nothing exists yet
     "branch-created",  # the branch exists, its worktree does not
     "worktree-added",  # the worktree is registered and empty

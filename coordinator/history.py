@@ -7,9 +7,10 @@ from collections import deque
 
 from coordinator.api import EventPage, Happened
 from coordinator.commands import Answer, Rejected
+from coordinator.entries import checking
 from coordinator.model import ACTIVE, FIRST, PERSON, PrdState
 from coordinator.recorder import Transition
-from coordinator.state import EDITED, HUNG, SOURCE_GONE, UNGATED, EngineState
+from coordinator.state import EDITED, HUNG, SOURCE_GONE, UNGATED, BaseStatus, EngineState
 
 #: Events kept; a reader that falls further behind is told of the gap.
 RING = 5000
@@ -58,6 +59,10 @@ class History:
             if before.holds.get(kind) != why:
                 alarming = kind not in (PERSON, FIRST)
                 self._append(now, "", None, f"the queue holds: {why}", alarming=alarming)
+        if checking(after) not in ("", checking(before)):
+            self.say(checking(after), now)
+        elif checking(before) and after.base.status is BaseStatus.GREEN:
+            self.say("the gates pass on the base", now)
         if before.holds and not after.holds:
             self.say("the queue runs", now)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from coordinator import branches, dropping
+from coordinator.base_check import BaseChecker
 from coordinator.cleaning import Cleaner
 from coordinator.commands import Answer
 from coordinator.completion import Completer
@@ -16,13 +17,17 @@ from coordinator.drop_steps import BY_DROP
 from coordinator.dropping import Dropper
 from coordinator.effects import (
     AnswerCommand,
+    CheckBase,
     CleanRepository,
+    ClearBase,
     CompleteRun,
     ContinueRun,
     DropPrd,
     Effect,
+    EndBaseCheck,
     EndRun,
     LookAtFolders,
+    LookAtGates,
     ObserveDependencies,
     PauseRun,
     StartRun,
@@ -57,9 +62,10 @@ class Performer:
         self._verifier = Verifier(context)
         self._completer = Completer(context)
         tools = tools_of(context)
-        self._dropper = Dropper(tools, context.metrics, self._base, context.undisturbed)
+        self._dropper = Dropper(tools, context.metrics, self._base_commit, context.undisturbed)
         self._tidier = Tidier(tools, context.settings, context.say)
         self._cleaner = Cleaner(tools, context.settings)
+        self._base_checker = BaseChecker(context)
         self._pauses = Pauses(context.post, context.clock, context.log)
         self._wishes: list[threading.Thread] = []  # pauses and continuations under way
         self._count = 0
@@ -77,6 +83,7 @@ class Performer:
         A pause or a continuation is not: it is over within moments, and a person wished for it.
         """
         self._ended.set()
+        self._base_checker.close()
         deadline = time.monotonic() + PATIENCE + 1.0
         for thread in self._wishes:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -144,6 +151,19 @@ class Performer:
                 self._observe(branches)
             case LookAtFolders():
                 self._look()
+            case _:
+                self._protect(effect)
+
+    def _protect(self, effect: Effect) -> None:
+        match effect:
+            case CheckBase(unless):
+                self._base_checker.check(unless)
+            case EndBaseCheck():
+                self._base_checker.give_up(self._context.settings().coordinator.stop_grace)
+            case ClearBase():
+                self._base_checker.clear()
+            case LookAtGates(run):
+                self._verifier.look_at_gates(run)
 
     def _until_done(
         self, run: Run, what: str, step: Callable[[], None], passes: Callable[[Exception], bool]
@@ -172,7 +192,7 @@ class Performer:
             case CleanRepository():
                 self._context.post(self._cleaner.clean(effect))
 
-    def _base(self) -> str:
+    def _base_commit(self) -> str:
         context = self._context
         return branches.base_commit(context.git, context.settings().coordinator.base_branch)
 

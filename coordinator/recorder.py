@@ -16,7 +16,7 @@ from typing import Any
 
 from coordinator.commands import Accepted, Answer
 from coordinator.engine_log import EngineLog
-from coordinator.entries import metrics_event, registry_entry
+from coordinator.entries import checking, metrics_event, registry_entry
 from coordinator.errors import StateError
 from coordinator.metrics import Metrics
 from coordinator.model import PERSON, PrdState
@@ -76,6 +76,7 @@ class Recorder:
         self._inbox: queue.SimpleQueue[_Change | Answer | None] = queue.SimpleQueue()
         self._written: dict[str, Record] = {}
         self._unsaid: deque[Transition] = deque()
+        self._holds: Mapping[str, str] = {}
         self._busy = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="recorder", daemon=True)
 
@@ -143,6 +144,12 @@ class Recorder:
             move = f"{record.prd_id}: {_name(transition.came_from)} → {record.state.value} {record.reason}"
             self._log.write(move.rstrip())
             self._unsaid.append(transition)
+        for kind, why in state.holds.items():
+            if self._holds.get(kind) != why:
+                self._log.write(f"the queue holds: {why}")
+        if self._holds and not state.holds:
+            self._log.write("the queue runs")
+        self._holds = state.holds
 
     def _apply(self, document: dict[str, Any], state: EngineState) -> None:
         apply(document, self._written, state, self._root)
@@ -202,4 +209,6 @@ def apply(document: dict[str, Any], written: Mapping[str, Record], state: Engine
     order = {record.prd_id: number for number, record in enumerate(queue_order(state))}
     document["queued_prds"].sort(key=lambda entry: order.get(entry["prd_id"], len(order)))
     document["holds"] = {kind: why for kind, why in state.holds.items() if kind == PERSON}
+    document["held"] = {kind: why for kind, why in state.holds.items() if kind != PERSON}  # to be seen only
+    document["checking"] = checking(state)
     document["max_parallel_prds"] = state.max_prds

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import config
+from coordinator.base_check import digest
 from coordinator.config import Settings
 from coordinator.errors import ConfigError, NotApproved
 from coordinator.events import Event, HoldLifted, HoldPlaced, SettingsChanged
@@ -63,7 +64,12 @@ class SettingsWatch:
         self._post(HoldLifted(APPROVAL))
         self._post(HoldLifted(WORKER))
         self._post(
-            SettingsChanged(coordinator.max_prds, coordinator.max_retries, float(coordinator.stop_grace))
+            SettingsChanged(
+                coordinator.max_prds,
+                coordinator.max_retries,
+                float(coordinator.stop_grace),
+                digest(self._settings),
+            )
         )
 
     def _files(self) -> tuple[Path | None, ...]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from coordinator import branches, config, dropping, prd_file
+from coordinator.base_check import end_jobs
 from coordinator.cleaning import Cleaner
 from coordinator.clock import SystemClock
 from coordinator.commands import (
@@ -75,6 +76,7 @@ def execute(paths: Paths, command: Command, *, grace: float) -> Answer:
 class _Session:
     def __init__(self, paths: Paths, grace: float) -> None:
         self._paths = paths
+        self._grace = grace
         self._clock = SystemClock()
         self._log = EngineLog(paths.engine_log, self._clock)
         self._registry = Registry(paths, self._clock, warn=self._log.warn)
@@ -95,6 +97,8 @@ class _Session:
         self._apply(StopRequested(StopMode.DETACH))  # nothing starts here
         if isinstance(command, RetryPrds | DropPrds):
             self._admit(command.prd_ids, drops=isinstance(command, DropPrds))
+        if isinstance(command, StopPrds) and command.everything:
+            end_jobs(self._paths, 0.0 if command.kill else self._grace)
         self._apply(CommandReceived("unattended", command))
         before = self._known
         if not (isinstance(command, CleanUp) and command.dry_run):

@@ -8,9 +8,9 @@ from pathlib import Path
 from coordinator import prd_file, salvage, story_record
 from coordinator.context import Context
 from coordinator.errors import PrdTuiError, disk_refuses
-from coordinator.events import RunVerified, SlotFreed, Verdict
+from coordinator.events import GatesInside, GatesOutside, RunVerified, SlotFreed, Verdict
 from coordinator.faultpoints import reach
-from coordinator.gates import gate_commands
+from coordinator.gates import gate_commands, look_outside
 from coordinator.git import Git
 from coordinator.lifecycle import exit_sentence
 from coordinator.litter import commits_elsewhere, has_substance, head_branch, take_out_litter
@@ -23,6 +23,10 @@ from coordinator.story_record import record_path
 
 class Unproven(Exception):
     """The work does not hold; the message is the sentence a person reads."""
+
+
+class GateOutside(Exception):
+    """The work cannot be judged now; the message is the sentence a person reads."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,11 @@ class Verifier:
         self._context = context
 
     def verify(self, run: Run, exit: Exit | None) -> None:
-        """Posts RunVerified; the verdict is in the run's journal before that."""
+        """Posts RunVerified, the verdict being in the run's journal before that; or GatesOutside.
+
+        With the latter nothing is decided and nobody waits here: it is asked for anew once the gate has moved, a
+        person changed the settings or released the queue, and, nothing being recorded, by the next start.
+        """
         context = self._context
         journal = Journal(run.run_dir)
         self._free_slot(run)
@@ -49,7 +57,11 @@ class Verifier:
         self._watch_stashes(run, journal)
         stored = journal.last("verdict")
         if stored is None:
-            verdict = self._judge(run, exit, journal)
+            try:
+                verdict = self._judge(run, exit, journal)
+            except GateOutside as why:
+                context.post(GatesOutside(run.prd_id, run.run_id, str(why)))
+                return
             stored = verdict_entry(verdict)
             if not verdict.ok and context.stop_wanted(run.prd_id):
                 # Its gates were ended on request: that says nothing about the work.
@@ -58,6 +70,17 @@ class Verifier:
             journal.write("verdict", context.clock.now(), **stored)
         reach("verdict-written")
         context.post(RunVerified(run.prd_id, run.run_id, verdict_of(stored)))
+
+    def look_at_gates(self, run: Run) -> None:
+        """Carries out `LookAtGates`: posts GatesOutside or GatesInside."""
+        intent = read_intent(self._context.paths, Path(run.run_dir))
+        why = self._outside(intent) if intent else ""
+        where = GatesOutside(run.prd_id, run.run_id, why) if why else GatesInside(run.prd_id, run.run_id)
+        self._context.post(where)
+
+    def _outside(self, intent: Intent) -> str:
+        commands = gate_commands(self._context.settings().coordinator.verify, intent.frozen)
+        return look_outside(self._context, intent.run, intent.slot, commands) if commands else ""
 
     def _free_slot(self, run: Run) -> None:
         """The next start comes first where nothing of this run will need the slot any more."""
@@ -143,6 +166,8 @@ class Verifier:
         take_out_litter(context.git, worktree, run.branch, base)
         settings = context.settings().coordinator
         commands = gate_commands(settings.verify, intent.frozen)
+        if not context.stop_wanted(run.prd_id) and (why := self._outside(intent)):
+            raise GateOutside(why)
         for number, command in enumerate(commands, 1):
             if context.stop_wanted(run.prd_id):
                 raise Unproven("stopped while its gates ran")

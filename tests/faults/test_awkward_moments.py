@@ -228,7 +228,9 @@ def test_a_new_folder_of_the_name_that_comes_during_the_filing_is_a_new_prd(tmp_
 
 
 def test_gates_outlive_a_clean_of_the_checkout(tmp_path: Path) -> None:
-    repo = make_project(tmp_path, config=CONFIG + '[coordinator]\nverify = ["test -f nowhere"]\n')
+    # Green on the base, where no worker has been yet.
+    gate = "test ! -e p-US-001.txt"
+    repo = make_project(tmp_path, config=CONFIG + f'[coordinator]\nverify = ["{gate}"]\n')
     go = tmp_path / "go"
     drop_prd(repo, "p", prd_json(gate_file=str(go)))
     git(repo, "add", "prds")
@@ -240,7 +242,7 @@ def test_gates_outlive_a_clean_of_the_checkout(tmp_path: Path) -> None:
         wait_until((repo / ".claude-loop" / "coordinator" / "registry.json").exists, 20)
         go.touch()
         assert process.wait(60) == 1
-    assert "test -f nowhere" in failed(repo)["p"]["error"]
+    assert gate in failed(repo)["p"]["error"]
     (repo / ".claude-loop" / "config.toml").write_text(CONFIG)
 
 
