@@ -34,9 +34,9 @@ class Context:
     settings: Callable[[], Settings]
     post: Callable[[Event], None]  # into the reducer's inbox
     stop_wanted: Callable[[str], bool]  # a stop came for this PRD while it starts
+    at_work: Callable[[], list[str]]  # the PRDs that have a run which is not over
     look_at_stories: Callable[[Run], None]  # what the run's worktree says now is told
     undisturbed: Callable[
         [], AbstractContextManager[object]
     ]  # nobody looks at prds/active, or tells of a look
-    say: Callable[[str], None]  # a sentence for people, once
     look_anew: Callable[[str], None]  # what lies there under this name is told again

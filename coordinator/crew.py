@@ -19,6 +19,7 @@ from coordinator.git import Git
 from coordinator.health import HealthWatch
 from coordinator.intake import Intake
 from coordinator.metrics import Metrics
+from coordinator.model import ACTIVE
 from coordinator.paths import Paths
 from coordinator.performer import Performer
 from coordinator.progress import ProgressWatch
@@ -44,7 +45,7 @@ class Desk:
     take_commands: Callable[[], None]  # out of the drop box
     stop_wanted: Callable[[str], bool]  # a stop came for this PRD while it starts
     deliver: Callable[[Answer], None]  # to whoever gave the command
-    say: Callable[[str], None]  # a sentence for people
+    tell: Callable[[str], None]  # a sentence to the person
     fault: Callable[
         [str, str], None
     ]  # kind, sentence: what is wrong with the engine itself; "": nothing any more
@@ -54,7 +55,7 @@ class Crew:
     def __init__(self, desk: Desk) -> None:
         paths, clock, git, settings = desk.paths, desk.clock, desk.git, desk.settings
         redactor = Redactor(more=settings().worktree.env)
-        self.log = EngineLog(paths.engine_log, redactor=redactor)
+        self.log = EngineLog(paths.engine_log, redactor=redactor, tell=desk.tell)
         self.registry = Registry(paths, clock, warn=self.log.warn, redactor=redactor)
         self.metrics = Metrics(paths.metrics, clock, redactor=redactor)
         self.exits = ExitWatcher()
@@ -77,10 +78,10 @@ class Crew:
             settings=settings,
             post=desk.post,
             stop_wanted=desk.stop_wanted,
+            at_work=lambda: at_work(desk.records()),
             look_at_stories=self.progress.look,
             undisturbed=self.intake.undisturbed,
             look_anew=self.intake.look_anew,
-            say=desk.say,
         )
         self.sampler = Sampler(self.metrics, paths.root, clock)
         self.recorder = Recorder(
@@ -108,6 +109,13 @@ class Crew:
         self.health.stop()
         self.exits.stop()
         self.recorder.stop(timeout=5.0)
+
+
+def at_work(records: Mapping[str, Record]) -> list[str]:
+    """The PRDs that have a run which is not over."""
+    return sorted(
+        name for name, record in records.items() if record.state in ACTIVE and record.run is not None
+    )
 
 
 def _seconds(settings: Callable[[], Settings], name: str) -> Callable[[], float]:

@@ -103,7 +103,7 @@ class Engine:
                 take_commands=self._take_commands,
                 stop_wanted=self._stop_wanted,
                 deliver=self._deliver,
-                say=self._say,
+                tell=lambda sentence: self._history.say(sentence, self._clock.now()),
                 fault=self._fault,
             )
         )
@@ -190,7 +190,6 @@ class Engine:
             self._crew.log.write(line)
         sweep_left_overs(self._paths, self._paths.root / self._settings.current().worktree.root)
         if any(one.copied for one in found):
-            self._history.say(COPIED, now)
             self._crew.log.warn(COPIED)
         person = document["holds"].get(PERSON)
         first = self._hold_first and self._only is None and not any(recorded_prds(self._paths))
@@ -321,7 +320,6 @@ class Engine:
             self._faults = {**self._faults, kind: sentence}
             if sentence:
                 self._crew.log.warn(sentence)
-                self._history.say(sentence, self._clock.now())
             self._post(TimePassed())  # the reducer publishes; nobody else touches the snapshot
 
     def _chores(self) -> tuple[Callable[[], object], ...]:
@@ -350,10 +348,6 @@ class Engine:
     def _look_around(self) -> None:
         if self._surroundings.look():
             self._post(TimePassed())
-
-    def _say(self, sentence: str) -> None:
-        self._crew.log.warn(sentence)
-        self._history.say(sentence, self._clock.now())
 
     def _check_ownership(self) -> None:
         """Somebody deleted the lock file: it is taken anew, or, where another coordinator was faster, left to it."""

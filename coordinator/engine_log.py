@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from coordinator.clock import Clock, SystemClock, iso
@@ -24,8 +25,11 @@ class EngineLog:
         *,
         limit: int = LIMIT,
         redactor: Redactor | None = None,
+        tell: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
+        """`tell`: gets what a person should see at once; any thread may call it."""
         self._path = path
+        self._tell = tell
         self._clock = clock or SystemClock()
         self._limit = limit
         self._redactor = redactor or Redactor()
@@ -38,6 +42,7 @@ class EngineLog:
     def warn(self, message: str) -> None:
         """One line that a person should see."""
         self._append(f"warning: {message}")
+        self._tell(self._redactor.text(message))
 
     def failure(self, what: str, error: BaseException) -> None:
         """A fault of the program itself, with where it came from."""

@@ -63,7 +63,7 @@ class Performer:
         self._completer = Completer(context)
         tools = tools_of(context)
         self._dropper = Dropper(tools, context.metrics, self._base_commit, context.undisturbed)
-        self._tidier = Tidier(tools, context.settings, context.say)
+        self._tidier = Tidier(tools, context.settings, context.log.warn)
         self._cleaner = Cleaner(tools, context.settings)
         self._base_checker = BaseChecker(context)
         self._pauses = Pauses(context.post, context.clock, context.log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,8 @@ class Verifier:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._missed: set[str] = set()  # stashes whose loss was told
+        self._telling = threading.Lock()
 
     def verify(self, run: Run, exit: Exit | None) -> None:
         """Posts RunVerified, the verdict being in the run's journal before that; or GatesOutside.
@@ -93,8 +96,13 @@ class Verifier:
         before = tuple((journal.last("stashes") or {}).get("commits", ()))
         change = stash_changed(self._context.git, before) if before else None
         for commit in change.gone if change else ():
+            with self._telling:
+                if commit in self._missed:
+                    continue
+                self._missed.add(commit)
+            ran = ", ".join(self._context.at_work()) or run.prd_id
             self._context.log.warn(
-                f"a stash was taken while {run.prd_id} ran: it is kept as refs/prd/stash/{commit}"
+                f"a stash of yours was taken while {ran} ran: git stash apply refs/prd/stash/{commit} gives it back"
             )
 
     def _judge(self, run: Run, exit: Exit | None, journal: Journal) -> Verdict:
