@@ -124,6 +124,8 @@ def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: f
 
 def _drop_command(state: EngineState, command_id: str, command: DropPrds, now: float) -> Step:
     state, effects = drop_steps.begin(state, command_id, command, now)
+    if command_id not in state.open_drops:
+        return state, effects
     for record in drop_steps.to_stop(state, command.prd_ids):
         state, wanted = stop(state, record, BY_DROP, False, now)
         effects += wanted

@@ -26,6 +26,7 @@ from coordinator.jobs import JobStatus, inspect
 from coordinator.kept_refs import refs_that_hold_work
 from coordinator.locks import OwnerLock, read_owner
 from coordinator.model import Run
+from coordinator.moved import reconnect
 from coordinator.paths import Paths
 from coordinator.removal import erase, left_overs, why_it_stays
 from coordinator.runs import recorded_prds, runs_of
@@ -50,16 +51,16 @@ def deinit(paths: Paths, *, dry_run: bool) -> list[str]:
             f"A coordinator (process {owner.pid}) runs this repository: leave it with q, or prd-tui stop --all "
             "and wait for its end, then prd-tui deinit."
         )
-    going = _Going(paths)
-    if dry_run or not going.lines:
-        return (
-            [*going.report("would remove:"), *going.left] if going.lines else ["nothing of prd-tui is here"]
-        )
+    if dry_run or not paths.home.exists():
+        going = _Going(paths)
+        if dry_run or not going.lines:
+            lines = [*going.report("would remove:"), *going.left]
+            return lines if going.lines else ["nothing of prd-tui is here"]
     held = OwnerLock(lock, "command")
     if not held.acquire_after_commands(30.0):
         raise OwnedElsewhere("A coordinator has just started here: stop it, then prd-tui deinit.")
     try:
-        going = _Going(paths)  # what was there before the lock was ours may have changed
+        going = _Going(paths, reconnected=True)
         going.carry_out()
     finally:
         held.release()
@@ -69,8 +70,11 @@ def deinit(paths: Paths, *, dry_run: bool) -> list[str]:
 class _Going:
     """`lines`: what goes, for people; `left`: what stays, and why."""
 
-    def __init__(self, paths: Paths) -> None:
-        """Looks, and changes nothing. Raises PrdTuiError where something forbids it."""
+    def __init__(self, paths: Paths, *, reconnected: bool = False) -> None:
+        """Looks, and changes nothing. Raises PrdTuiError where something forbids it.
+
+        `reconnected`: the worktrees of a repository that was moved are made its own again first.
+        """
         self._paths = paths
         self._git = Git(paths)
         try:
@@ -79,6 +83,8 @@ class _Going:
             settings = Settings()
         clock = SystemClock()
         self._tools = tools_alone(paths, settings, clock, EngineLog(paths.engine_log, clock))
+        if reconnected:
+            reconnect(self._git, self._tools.worktrees)
         self._root = self._tools.worktrees.path_for("any").parent
         self._worktrees = [entry for entry in self._tools.worktrees.entries()[1:] if entry.run_id]
         self._refuse()

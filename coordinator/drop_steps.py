@@ -31,7 +31,7 @@ def begin(state: EngineState, command_id: str, command: DropPrds, now: float) ->
     said = tuple(f"{name} was dropped before" for name in names if name not in left)
     state = replace(
         state,
-        drops={**state.drops, **{name: state.drops.get(name, False) for name in left}},
+        drops={**state.drops, **{name: state.drops.get(name, False) for name in names if name in left}},
         open_drops={**state.open_drops, command_id: OpenDrop(left, said)},
     )
     if not left:

@@ -42,20 +42,22 @@ def why_it_stays(git: Git, entry: Entry, kept: Collection[str] = ()) -> str:
 def loose_commits(git: Git, entry: Entry, kept: Collection[str] = ()) -> list[str]:
     """Commits made in the worktree that no branch, no tag and no ref of `kept` holds, the newest first.
 
-    Those that an amended one took the place of, and those of the branch's own past, do not count.
+    Those that an amended one took the place of, and those that a branch had in the past, do not count.
     """
     made = {entry.head} if entry.head else set()
     own = directory_of(git, entry.path)
     if own is not None:
         made |= _committed_there(own)
-    if entry.branch is not None:
-        past = git.run("log", "-g", "-z", "--format=%H", f"refs/heads/{entry.branch}", "--", check=False)
-        made -= set(past.fields()) - {entry.head}
     if not made:
         return []
     refs = [ref for ref in kept if git.head_commit(ref) is not None]
     args = ("rev-list", "--ignore-missing", "--stdin", "--not", "--branches", "--tags", *refs)
-    return git.run(*args, input="".join(f"{commit}\n" for commit in sorted(made)).encode()).text.split()
+    reached = git.run(*args, input="".join(f"{commit}\n" for commit in sorted(made)).encode()).text.split()
+    loose = [commit for commit in reached if commit in made]
+    if loose and loose != [entry.head]:
+        past = set(git.run("log", "-g", "-z", "--format=%H", "--branches", "--", check=False).fields())
+        loose = [commit for commit in loose if commit == entry.head or commit not in past]
+    return loose
 
 
 def directory_of(git: Git, path: Path) -> Path | None:

@@ -6,6 +6,7 @@ The caller holds the repository for as long as the command takes, so that no coo
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -51,6 +52,7 @@ from coordinator.jobs import inspect
 from coordinator.locks import OwnerLock
 from coordinator.metrics import Metrics
 from coordinator.model import PERSON, PrdState, Run
+from coordinator.moved import reconnect
 from coordinator.paths import Paths
 from coordinator.pausing import continue_run, pause_run
 from coordinator.recorder import apply
@@ -89,11 +91,15 @@ class _Session:
             max_prds=document["max_parallel_prds"],
             records=self._known,
             holds={PERSON: person} if person else {},
-            drops=dict.fromkeys(dropping.wanted(paths), False),
         )
         self._answers: list[Answer] = []
+        self._looks_only = False
 
     def execute(self, command: Command) -> Answer:
+        self._looks_only = isinstance(command, CleanUp) and command.dry_run
+        if not self._looks_only:  # what an earlier drop did not come to goes on
+            going = dict.fromkeys(dropping.wanted(self._paths), False)
+            self._state = replace(self._state, drops=going)
         self._apply(StopRequested(StopMode.DETACH))  # nothing starts here
         if isinstance(command, RetryPrds | DropPrds):
             self._admit(command.prd_ids, drops=isinstance(command, DropPrds))
@@ -101,7 +107,7 @@ class _Session:
             end_jobs(self._paths, 0.0 if command.kill else self._grace)
         self._apply(CommandReceived("unattended", command))
         before = self._known
-        if not (isinstance(command, CleanUp) and command.dry_run):
+        if not self._looks_only:
             self._registry.update(
                 lambda document: apply(document, before, self._state, str(self._paths.root))
             )
@@ -152,7 +158,10 @@ class _Session:
 
     @cached_property
     def _tools(self) -> Tools:
-        return tools_alone(self._paths, self._settings, self._clock, self._log)
+        tools = tools_alone(self._paths, self._settings, self._clock, self._log)
+        for line in () if self._looks_only else reconnect(tools.git, tools.worktrees):
+            self._log.write(line)
+        return tools
 
     def _base(self) -> str:
         return branches.base_commit(self._tools.git, self._settings.coordinator.base_branch)
