@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,21 @@ class DropBox:
         if isinstance(answer, Rejected) or answer.done:
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / f"{command_id}.taken.json").unlink()
+
+    def answer_alike(self, command: Command, answer: Answer) -> None:
+        """Gives the same answer to every command of the same content that an owner left undone when it died.
+
+        It has been carried out: the next owner must not do it again, to something that came since.
+        """
+        for path in self._waiting():
+            command_id = CommandId(path.name.removesuffix(".json").removesuffix(".taken"))
+            try:
+                alike = from_dict(read_json(path)) == command
+            except (ValueError, StateError):
+                continue
+            if alike:
+                self.answer(replace(answer, command_id=command_id))
+                path.unlink(missing_ok=True)
 
     def tidy(self, now: float) -> None:
         """Removes answers that nobody came for, and what dead processes left half-written."""

@@ -129,6 +129,7 @@ class Engine:
             self._perform((ClearBase(),))
         self._crew.intake.look()
         self._post(FirstLookTaken())
+        self._take_commands()  # that of an owner that died, too: soon they would mean something else
         self._crew.start_watching()
         self._housekeeper.start()
 

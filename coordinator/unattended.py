@@ -29,6 +29,7 @@ from coordinator.commands import (
 )
 from coordinator.config import Settings
 from coordinator.drop_steps import BY_DROP
+from coordinator.dropbox import DropBox
 from coordinator.dropping import Dropper
 from coordinator.effects import AnswerCommand, CleanRepository, ContinueRun, DropPrd, Effect, EndRun, PauseRun
 from coordinator.ending import stop_run
@@ -70,7 +71,9 @@ def execute(paths: Paths, command: Command, *, grace: float) -> Answer:
     if not lock.acquire_after_commands(grace + 30.0):
         raise OwnedElsewhere("Another coordinator has just started: give the command again.")
     try:
-        return _Session(paths, grace).execute(command)
+        answer = _Session(paths, grace).execute(command)
+        DropBox(paths.commands).answer_alike(command, answer)
+        return answer
     finally:
         lock.release()
 

@@ -68,46 +68,32 @@ def check_dropped(repo: Path, prd_id: str) -> str:
 
 
 def test_killed_at_each_step_it_goes_on_from_there(tmp_path: Path) -> None:
+    """Its owner dies first; commands without an owner, and starts, die at every step after that."""
     repo = make_project(tmp_path, config=CONFIG + '[worktree]\nteardown = ["true"]\n')
     drop_prd(repo, "p", prd_json(stories=1, mode="hang"))
     before = fingerprint(repo, ["feature/p"])
-    with running(repo) as process:
+    first, *later, last = POINTS
+    with running(repo, env={"PRD_TUI_FAULT": first}) as process:
         wait_for_status(repo, "p", "running")
-        worktree = repo / ".claude-loop" / "worktrees" / "p"
         wait_until(lambda: git(repo, "log", "-1", "--format=%s", "feature/p") == "did US-001")
-        process.kill()
-        process.wait()
-        (worktree / "loose.txt").write_text("not committed\n")
-        for point in POINTS:
+        (repo / ".claude-loop" / "worktrees" / "p" / "loose.txt").write_text("not committed\n")
+        DropBox(repo / ".claude-loop" / "coordinator" / "commands").send(DropPrds(("p",)))
+        assert process.wait(30) == -signal.SIGKILL
+        for point in later:
             killed = prd_tui(repo, "drop", "p", env={"PRD_TUI_FAULT": point})
             assert killed.returncode == -signal.SIGKILL, f"{point}: {killed.stdout}{killed.stderr}"
-        assert "dropped" in prd_tui(repo, "drop", "p").stdout
+        assert prd_tui(repo, "run", env={"PRD_TUI_FAULT": last}).returncode == -signal.SIGKILL
         assert prd_tui(repo, "run").returncode == 0
     ref = check_dropped(repo, "p")
     assert git(repo, "show", f"{ref}:loose.txt") == "not committed"
     git(repo, "merge-base", "--is-ancestor", "feature/p", ref)
     assert runs_started(repo, "p") == 1
     assert fingerprint(repo, ["feature/p"]) == before
-
-
-def test_its_owner_dies_and_the_next_start_finishes_it(tmp_path: Path) -> None:
-    repo = make_project(tmp_path)
-    drop_prd(repo, "p", prd_json(gate_file=str(tmp_path / "never")))
-    before = fingerprint(repo)
-    with running(repo, env={"PRD_TUI_FAULT": "drop-wanted"}) as process:
-        wait_for_status(repo, "p", "running")
-        (repo / ".claude-loop" / "worktrees" / "p" / "loose.txt").write_text("not committed\n")
-        DropBox(repo / ".claude-loop" / "coordinator" / "commands").send(DropPrds(("p",)))
-        assert process.wait(30) == -signal.SIGKILL
-        assert prd_tui(repo, "run").returncode == 0
-    ref = check_dropped(repo, "p")
-    assert git(repo, "show", f"{ref}:loose.txt") == "not committed"
-    assert git(repo, "branch", "--format=%(refname:short)") == "main", "it had no commit of its own"
-    assert fingerprint(repo) == before
     (repo / "prds" / "dropped" / "p").rename(repo / "prds" / "active" / "p")
-    (repo / "prds" / "active" / "p" / "prd.json").write_text(prd_json())
+    (repo / "prds" / "active" / "p" / "prd.json").write_text(prd_json(stories=1))
     assert prd_tui(repo, "run").returncode == 0, "brought back it is a new PRD"
     assert set(completed(repo)) == {"p"}
+    assert runs_started(repo, "p") == 2
     assert ref in dropped_refs(repo)
 
 
