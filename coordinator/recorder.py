@@ -134,7 +134,7 @@ class Recorder:
                 self._written = dict(state.records)
                 self._fault("registry", "")
                 break
-            except StateError as error:
+            except (StateError, OSError) as error:
                 self._fault("registry", str(error))
                 if not until_written:
                     return

@@ -216,15 +216,14 @@ class Registry:
     def _keep_backup(self) -> None:
         """Gives the file that is about to be replaced, read whole a moment ago, a second name: no copying."""
         link = self._backup.with_name(f".{self._backup.name}.link")
-        with contextlib.suppress(FileNotFoundError):
-            link.unlink()
         try:
+            link.unlink(missing_ok=True)
             os.link(self._file, link)
             link.replace(self._backup)
         except FileNotFoundError:
             pass  # there is none yet
-        except OSError:  # a file system without hard links
-            with contextlib.suppress(OSError):
+        except OSError:  # a file system without hard links; one that takes nothing refuses the file next
+            with contextlib.suppress(OSError, StateError):
                 write_atomic(self._backup, self._file.read_bytes(), durable=False)
 
     def _remember_finished(self, entries: list[Document], *, durable: bool) -> None:
