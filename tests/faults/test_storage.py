@@ -54,12 +54,15 @@ def test_a_full_disk_is_told_and_all_goes_on_once_there_is_room(tmp_path: Path) 
             wait_for_status(repo, "verified", "verifying")
             before = registry(repo)
             started = workers(repo)
-            drop_prd(repo, "late")
+            late = repo / "prds" / "late"
+            late.mkdir()
+            (late / "prd.json").write_text(prd_json())
             with full(disk):
+                late.rename(repo / "prds" / "active" / "late")  # which takes no room
                 (tmp_path / "gate").touch()
                 (tmp_path / "seven").touch()
                 wait_until(lambda: not alive(started["seven"]), 30, "the worker ends")
-                wait_until(lambda: "cannot be written" in said(repo), 30, "the fault is told")
+                wait_until(lambda: "late  queued  /" in said(repo), 30, "the start waits for room")
                 stop = prd_tui(repo, "stop", "stopped")  # has no room for its wish either
                 assert "Traceback" not in stop.stderr
                 assert registry(repo).keys() == before.keys(), "the old one is whole"
