@@ -12,7 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coordinator import branches, processes
@@ -27,7 +27,7 @@ from coordinator.git import Git
 from coordinator.model import OUTSIDE, Run
 from coordinator.paths import Paths
 from coordinator.removal import erase
-from coordinator.runs import new_run_id
+from coordinator.runs import new_run_id, record_of, run_of
 from coordinator.setup import tear_down
 from coordinator.shell_jobs import ShellKind, ShellResult
 from coordinator.state import BASE_CHECK
@@ -262,8 +262,8 @@ class BaseChecker:
         """The check that is recorded on disk."""
         try:
             recorded = read_json(self._folder / "run.json")
-            return Run(**recorded or {})
-        except (StateError, TypeError):
+            return run_of(self._context.paths, recorded or {}, self._folder)
+        except (StateError, KeyError, TypeError):
             return self._new_run("", "")
 
     def _make(self, run: Run, settings: Settings) -> None:
@@ -271,7 +271,7 @@ class BaseChecker:
         self._clear()
         Path(run.log).unlink(missing_ok=True)
         self._folder.mkdir(parents=True)
-        write_json(self._folder / "run.json", asdict(run))
+        write_json(self._folder / "run.json", record_of(context.paths, run))
         reach("base-check-begun")
         _add_worktree(context.git, context.worktrees, Path(run.worktree), run.base_commit)
         reach("base-worktree-added")

@@ -12,6 +12,9 @@ from coordinator.files import write_atomic
 from coordinator.git import Git
 from coordinator.worktrees import REASON, Worktrees
 
+#: How the lock of the worktree begins in which gates are tried on the base.
+BASE_REASON = "prd-tui:"
+
 
 def reconnect(git: Git, worktrees: Worktrees) -> list[str]:
     """Makes every worktree entry of ours mean the one that lies in this repository; a sentence for each it mended.
@@ -22,7 +25,10 @@ def reconnect(git: Git, worktrees: Worktrees) -> list[str]:
     done = []
     for reason in sorted(git.paths.common.glob("worktrees/*/locked")):
         own = reason.parent
-        if not reason.read_text(errors="replace").startswith(REASON) or not (own / "gitdir").is_file():
+        if (
+            not reason.read_text(errors="replace").startswith((REASON, BASE_REASON))
+            or not (own / "gitdir").is_file()
+        ):
             continue
         recorded = own / _line(own / "gitdir")
         if _target(recorded) == own:

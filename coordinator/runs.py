@@ -45,12 +45,25 @@ class Intent:
     slot: int
 
 
-def write_intent(paths: Paths, intent: Intent, source: bytes) -> None:
-    """Durable on return. `source` is the person's prd.json as admitted. Raises StateError.
+def record_of(paths: Paths, run: Run) -> dict[str, Any]:
+    """A run as it is recorded in its directory.
 
-    What lies in the checkout is recorded as seen from there, and the run directory not at all: both follow a
+    What lies in the checkout is named as seen from there, and the directory itself not at all: both follow a
     repository that is moved, and those of a copy are the copy's own.
     """
+    record = asdict(run)
+    del record["run_dir"]
+    return record | {name: inside(record[name], paths.root) for name in _PLACES}
+
+
+def run_of(paths: Paths, record: dict[str, Any], run_dir: Path) -> Run:
+    """The run that `record_of` recorded in `run_dir`. Raises KeyError, TypeError."""
+    places = {name: str(paths.root / record[name]) for name in _PLACES}
+    return Run(**record | places | {"run_dir": str(run_dir)})
+
+
+def write_intent(paths: Paths, intent: Intent, source: bytes) -> None:
+    """Durable on return. `source` is the person's prd.json as admitted. Raises StateError."""
     folder = Path(intent.run.run_dir)
     make_private(folder)
     try:
@@ -62,10 +75,8 @@ def write_intent(paths: Paths, intent: Intent, source: bytes) -> None:
 
 def _write(paths: Paths, intent: Intent, source: bytes, folder: Path) -> None:
     write_atomic(folder / "source.json", source)
-    run = asdict(intent.run)
-    del run["run_dir"]
     document = {
-        "run": run | {name: inside(run[name], paths.root) for name in _PLACES},
+        "run": record_of(paths, intent.run),
         "frozen": prd_file.to_dict(intent.frozen),
         "arrival": intent.arrival,
         "slot": intent.slot,
@@ -84,10 +95,8 @@ def _parsed(paths: Paths, run_dir: Path, name: str) -> Intent | None:
         document = read_json(run_dir / name)
         if document is None:
             return None
-        run = document["run"]
-        places = {place: str(paths.root / run[place]) for place in _PLACES}
         return Intent(
-            run=Run(**run | places | {"run_dir": str(run_dir)}),
+            run=run_of(paths, document["run"], run_dir),
             frozen=prd_file.from_dict(document["frozen"]),
             arrival=float(document["arrival"]),
             slot=int(document["slot"]),

@@ -19,6 +19,7 @@ from coordinator.exits import ExitWatcher
 from coordinator.git import Git
 from coordinator.jobs import JobStatus, inspect
 from coordinator.model import Run
+from coordinator.moved import reconnect
 from coordinator.paths import Paths
 from coordinator.removal import why_it_stays
 from coordinator.runs import Journal, job_dirs, runs_of
@@ -49,10 +50,13 @@ def tools_of(context: Context) -> Tools:
 
 
 def tools_alone(paths: Paths, settings: Settings, clock: Clock, log: EngineLog) -> Tools:
-    """For a command that holds a repository nobody else owns."""
+    """For a command that holds a repository nobody else owns; one that was moved meanwhile is put right first."""
     git = Git(paths)
     shell = ShellJobs(LocalExecutor(), ExitWatcher(), git, clock, lambda: settings)
-    return Tools(paths, git, Worktrees(git, paths, Path(settings.worktree.root)), shell, clock, log)
+    worktrees = Worktrees(git, paths, Path(settings.worktree.root))
+    for line in reconnect(git, worktrees):
+        log.warn(line)
+    return Tools(paths, git, worktrees, shell, clock, log)
 
 
 def why_not(tools: Tools, prd_id: str, run: Run, kept: Collection[str] = ()) -> str:

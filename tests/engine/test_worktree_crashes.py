@@ -12,6 +12,7 @@ import pytest
 from coordinator import branches
 from coordinator.errors import GitError
 from coordinator.git import Git, discover
+from coordinator.mending import mend
 from coordinator.moved import reconnect
 from coordinator.worktrees import Worktrees
 from tests.support.repos import git
@@ -24,7 +25,6 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from coordinator.git import Git, discover
-from coordinator.moved import reconnect
 from coordinator.worktrees import Worktrees
 paths = discover(Path(sys.argv[1]))
 worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
@@ -160,6 +160,39 @@ def test_a_moved_repository_is_repaired(site: Site, tmp_path: Path) -> None:
     assert worktrees.is_filled("A")
     assert git(path, "status", "--porcelain") == ""
     assert reconnect(Git(paths), worktrees) == []
+
+
+def test_a_copy_without_its_worktrees_never_looks_into_those_of_the_original(
+    site: Site, tmp_path: Path
+) -> None:
+    path = site.begin("A")  # half-made: whose entry names it may remove it
+    copy = tmp_path / "copy"
+    shutil.copytree(site.repo, copy, ignore=shutil.ignore_patterns(".claude-loop"))
+    paths = discover(copy)
+    worktrees = Worktrees(Git(paths), paths, Path(".claude-loop/worktrees"))
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    assert reconnect(Git(paths), worktrees) == []
+    worktrees.reclaim(())
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    assert [entry.path for entry in worktrees.entries()] == [copy]
+    assert site.worktrees.owner(path) == "run-1"
+
+
+def test_a_worktree_that_two_repositories_want_stays_with_the_first(site: Site, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    first = Worktrees(site.git, site.paths, elsewhere)
+    branches.create(site.git, "feature/A", site.base, "run-1")
+    path = first.add("A", "run-1", "feature/A")
+    first.fill(path)
+    copy = shutil.copytree(site.repo, tmp_path / "copy")
+    paths = discover(copy)
+    second = Worktrees(Git(paths), paths, elsewhere)
+    assert reconnect(Git(paths), second) == []
+    with pytest.raises(GitError, match="another repository"):
+        mend(Git(paths), second, "A", "run-1")
+    assert path.is_dir()
+    assert first.owner(path) == "run-1"
+    assert second.owner(path) is None
 
 
 # -- taking down -------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ def test_a_copy_leaves_the_workers_of_the_original_alone(tmp_path: Path) -> None
         (original,) = workers(repo).values()
         status = prd_tui(copy, "status")
         assert "copy" in status.stdout, status.stdout
-        for words in (("kill", "--all"), ("release",), ("run", "--timeout", "1s")):
+        for words in (("kill", "--all"), ("clean",), ("release",), ("run", "--timeout", "1s")):
             done = prd_tui(copy, *words)
             assert alive(original), words
         assert "is a copy" in done.stderr
