@@ -33,13 +33,15 @@ cleans) git clean -fdxq ;;
 cleans-and-goes-on) finish; cp "$PRD" "$FLAGS/kept"; git clean -fdxq; mkdir -p "${PRD%/*}"; cp "$FLAGS/kept" "$PRD" ;;
 resets) finish; git reset -q --hard main ;;
 pops) git stash pop -q; finish ;;
-loud) head -c 30000000 /dev/zero | tr '\0' x; finish ;;
+loud) head -c 30000000 /dev/zero | tr '\0' x; finish; while [ ! -e "$FLAGS/alone" ]; do sleep 0.02; done ;;
 draws) printf '\033[2J\033]52;c;b3duZWQ=\007\033[31mred \342\200\256 \233 \r\n'; finish ;;
 plants) finish; while [ ! -e "$FLAGS/alone" ]; do sleep 0.02; done  # what it plants is shared with the others
   mkdir hooks
   printf '#!/bin/sh\ntouch "%s/hooked"\nsleep 600\n' "$FLAGS" > hooks/post-checkout
   chmod +x hooks/post-checkout; cp hooks/post-checkout hooks/pre-commit; cp hooks/post-checkout hooks/monitor
   git config core.fsmonitor "$PWD/hooks/monitor"; git config core.hooksPath "$PWD/hooks" ;;
+fills) head -c 20000000 /dev/zero > big.txt; exit 3 ;;
+waits) touch "$FLAGS/waits"; while [ ! -e "$FLAGS/alone" ]; do sleep 0.02; done; finish ;;
 *) finish ;;
 esac
 """
@@ -72,7 +74,9 @@ def test_only_the_prd_of_the_mischievous_worker_is_affected(tmp_path: Path) -> N
         for name in (*SENTENCES, *GOOD):
             wait_for_status(repo, name, "running")
         (tmp_path / "go").touch()
-        wait_until(lambda: set(completed(repo)) == set(GOOD) - {"plants"}, 60)
+        wait_until(lambda: set(completed(repo)) == set(GOOD) - {"plants", "loud"}, 60)
+        log = repo / ".claude-loop" / "coordinator" / "logs" / "loud_worker.log"
+        wait_until(lambda: log.stat().st_size < 8_000_000, 30, "the log is set aside")
         (tmp_path / "alone").touch()
         assert process.wait(60) == 1
     assert set(completed(repo)) == set(GOOD)
@@ -84,15 +88,13 @@ def test_only_the_prd_of_the_mischievous_worker_is_affected(tmp_path: Path) -> N
     [line] = [line for line in told.splitlines() if "a stash of yours was taken" in line]
     assert "pops" in line
     assert line.endswith(f"git stash apply refs/prd/stash/{stash} gives it back")
-    logs = repo / ".claude-loop" / "coordinator" / "logs"
-    assert (logs / "loud_worker.log").stat().st_size < 8_000_000
     said = prd_tui(repo, "status").stdout + told
     for foreign in ("\x1b]", "\x1b[2J", "\x9b", "\u202e"):
         assert foreign not in said
     now = fingerprint(repo, new_branches={f"feature/{name}" for name in (*SENTENCES, *GOOD)})
-    assert {key for key in now if now[key] != checkout[key]} == {"config", "stashes"}, (
-        "which the workers changed"
-    )
+    changed = {key for key in now if now[key] != checkout[key]}
+    assert changed == {"config", "stashes", "refs"}, "which the workers changed"
+    assert [ref.split()[0] for ref in set(checkout["refs"]) ^ set(now["refs"])] == ["refs/stash"]
     git(repo, "config", "--unset", "core.fsmonitor")
     git(repo, "config", "--unset", "core.hooksPath")
 
@@ -109,3 +111,24 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("only root may mount a small disk")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_a_worker_that_fills_a_small_disk(tmp_path: Path, small_disk: Path) -> None:
+    repo = project(tmp_path, f'root = "{small_disk}"\n[coordinator]\nmin_free_disk = "1 B"\n')
+    for name in ("fills", "waits"):
+        drop_prd(repo, name)
+    with running(repo) as process:
+        for name in ("fills", "waits"):
+            wait_for_status(repo, name, "running")
+        (tmp_path / "go").touch()
+        wait_until(lambda: "fills" in failed(repo), 60, "the full disk is told")
+        drop_prd(repo, "late")
+        wait_until(lambda: "late" in failed(repo), 60, "the full disk is told")
+        assert failed(repo)["fills"]["error"] == "the worker exited with 3 and none of 2 stories passes"
+        assert "No space left on device; retry later" in failed(repo)["late"]["error"]
+        (small_disk / "fills" / "big.txt").unlink()
+        assert prd_tui(repo, "retry", "late").returncode == 0
+        (tmp_path / "alone").touch()
+        assert process.wait(60) == 1
+    assert set(completed(repo)) == {"waits", "late"}
+    check_invariant(repo, ("fills", "waits", "late"))
