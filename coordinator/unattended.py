@@ -5,6 +5,7 @@ The caller holds the repository for as long as the command takes, so that no coo
 
 from __future__ import annotations
 
+import threading
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
@@ -52,7 +53,7 @@ from coordinator.git import Git
 from coordinator.jobs import inspect
 from coordinator.locks import OwnerLock
 from coordinator.metrics import Metrics
-from coordinator.model import PERSON, PrdState, Run
+from coordinator.model import PERSON, PrdState
 from coordinator.moved import reconnect
 from coordinator.paths import Paths
 from coordinator.pausing import continue_run, pause_run
@@ -127,13 +128,12 @@ class _Session:
         self._state, effects = reduce(self._state, event, self._clock.now())
         for effect in effects:
             self._perform(effect)
+        self._end([effect for effect in effects if isinstance(effect, EndRun)])
 
     def _perform(self, effect: Effect) -> None:
         match effect:
             case AnswerCommand(answer):
                 self._answers.append(answer)
-            case EndRun(run, by, grace):
-                self._end(run, by, grace)
             case PauseRun(run, wish, by):
                 reason = pause_run(run, self._clock, self._log, by)
                 failed = PauseFailed(run.prd_id, run.run_id, wish, reason)
@@ -148,12 +148,30 @@ class _Session:
             case _:
                 return  # whatever else there is to do waits for a coordinator
 
-    def _end(self, run: Run, by: str, grace: float) -> None:
-        if by == BY_DROP:
-            dropping.want(self._paths, run.prd_id, self._clock.now())
-        survivors = stop_run(run, by, grace, self._clock, self._log)
-        self._apply(WorkerExited(run.prd_id, run.run_id, inspect(Path(run.run_dir)).exit))
-        self._apply(RunSwept(run.prd_id, run.run_id, survivors))
+    def _end(self, endings: list[EndRun]) -> None:
+        """All of them side by side: each may take its grace. Raises what the first one that failed raised."""
+        survivors: dict[str, tuple[str, ...]] = {}
+        failures: list[Exception] = []
+
+        def end(ending: EndRun) -> None:
+            try:
+                if ending.by == BY_DROP:
+                    dropping.want(self._paths, ending.run.prd_id, self._clock.now())
+                left = stop_run(ending.run, ending.by, ending.grace, self._clock, self._log)
+                survivors[ending.run.run_id] = left
+            except Exception as error:  # noqa: BLE001 - raised below, once the others have had their turn
+                failures.append(error)
+
+        threads = [threading.Thread(target=end, args=(ending,), daemon=True) for ending in endings]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for run in (ending.run for ending in endings if ending.run.run_id in survivors):
+            self._apply(WorkerExited(run.prd_id, run.run_id, inspect(Path(run.run_dir)).exit))
+            self._apply(RunSwept(run.prd_id, run.run_id, survivors[run.run_id]))
+        if failures:
+            raise failures[0]
 
     @cached_property
     def _settings(self) -> Settings:
