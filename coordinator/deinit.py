@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from coordinator import config
+from coordinator import base_worktree, config
 from coordinator.cleaning import amount, used
 from coordinator.clock import SystemClock
 from coordinator.config import Settings
@@ -217,6 +217,7 @@ class _Going:
         shutil.rmtree(self._paths.home)
 
     def _take_worktrees_down(self) -> None:
+        base_worktree.clear(self._tools, grace=0.0)
         for line in self._tools.worktrees.reclaim(()):
             self._tools.log.write(line)
         there = [entry for entry in self._tools.worktrees.entries()[1:] if entry.run_id]

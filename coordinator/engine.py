@@ -12,7 +12,8 @@ from typing import Any
 
 from coordinator import dropping, entries
 from coordinator.api import EventPage, LogChunk
-from coordinator.base_check import digest, left_over
+from coordinator.base_check import digest
+from coordinator.base_worktree import left_over
 from coordinator.clock import Clock, JumpWatch, SystemClock
 from coordinator.command_steps import requeued
 from coordinator.commands import Answer, Command, CommandId, StopMode
@@ -202,10 +203,10 @@ class Engine:
             records=records,
             holds={PERSON: person} if person else {},
             only=self._only,
+            base=Base(digest(self._settings.current())),
             hold_first=first,
             left_over=frozenset(one.record.prd_id for one in found if asks and one.left_over),
             drops=dict.fromkeys(dropping.wanted(self._paths), False),
-            base=Base(digest(self._settings.current())),
         )
         self._crew.log.write(f"coordinator {os.getpid()} started with {len(records)} known PRDs")
         return found

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from coordinator import branches, config, dropping, prd_file
-from coordinator.base_check import end_jobs
+from coordinator.base_worktree import end_jobs
 from coordinator.cleaning import Cleaner
 from coordinator.clock import SystemClock
 from coordinator.commands import (

@@ -144,6 +144,9 @@ def finish_stopped(repo: Path) -> None:
 SCENARIOS = (
     Scenario(
         points=(
+            "base-check-begun",
+            "base-worktree-added",
+            "base-green",
             "intent-written",
             "branch-created",
             "worktree-added",
