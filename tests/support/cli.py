@@ -135,5 +135,5 @@ def workers(repo: Path) -> dict[str, Identity]:
 
 
 def pauses(repo: Path, prd_id: str) -> bool:
-    """Whether no process of the PRD's run, of which there are several, could do anything."""
+    """Whether no process of the PRD's run could do anything."""
     return stands_still(Path(active(repo)[prd_id]["run_dir"]))

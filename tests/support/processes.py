@@ -154,6 +154,6 @@ def child(*argv: str, cwd: Path, env: dict[str, str] | None = None) -> Iterator[
 
 
 def stands_still(job_dir: Path) -> bool:
-    """Whether a job of several processes has none that could do anything."""
+    """Whether a job has processes, and none that could do anything."""
     found = [read_process(who.pid) for who in processes.members(job_dir)]
-    return len(found) > 1 and all(process is None or processes.held(process) for process in found)
+    return bool(found) and all(process is None or processes.held(process) for process in found)
