@@ -124,6 +124,7 @@ class Plan:
         if not (run_dir / "filled").exists() and not (run_dir / "start.json").exists():
             return Item(name, "half-made", used(entry.path), lambda: self._reclaim(prd_id))
         if standing is None or standing.run is None:
+            self.left.append(f"{name}: its PRD is in no list, and may come back; its branch has its commits")
             return None
         run = standing.run
         if standing.state is PrdState.DROPPED:
@@ -164,7 +165,7 @@ class Plan:
 
     def _is_over(self, run: Run, branch: str) -> bool:
         standing = self._standings.get(run.prd_id)
-        if standing is None or standing.run is None or standing.run.branch != branch:
+        if standing is None or (standing.run is not None and standing.run.branch != branch):
             return True
         return standing.state in _OVER
 

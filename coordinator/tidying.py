@@ -12,6 +12,7 @@ from coordinator.effects import Standing
 from coordinator.errors import PrdTuiError
 from coordinator.model import COMPLETED, PrdState, Run
 from coordinator.runs import runs_of
+from coordinator.salvage import Salvage
 from coordinator.settings_schema import WorktreeSettings
 from coordinator.takedown import Tools, take_down
 
@@ -68,17 +69,27 @@ class Tidier:
             base = branches.base_commit(self._tools.git, settings.coordinator.base_branch)
             for run, why in superfluous(self._tools, settings.worktree, ended, base):
                 try:
-                    take_down_if_newest(self._tools, run)
+                    kept = take_down_if_newest(self._tools, run)
+                    if kept is not None:
+                        self._tell(
+                            f"what was not committed in the worktree of {run.prd_id} is kept as {kept.ref}"
+                        )
                 except (PrdTuiError, OSError) as error:
-                    sentence = f"the worktree of {run.prd_id} ({why}) is left: {error}"
-                    if sentence not in self._said:
-                        self._said.add(sentence)
-                        self._say(sentence)
+                    self._tell(f"the worktree of {run.prd_id} ({why}) is left: {error}")
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._say(sentence)
 
 
-def take_down_if_newest(tools: Tools, run: Run) -> None:
-    """Takes the worktree down, unless a newer run has begun to use it meanwhile. Raises PrdTuiError, OSError."""
+def take_down_if_newest(tools: Tools, run: Run) -> Salvage | None:
+    """Takes the worktree down, unless a newer run has begun to use it meanwhile; what had to be set aside.
+
+    Raises PrdTuiError, OSError.
+    """
     with tools.worktrees.turns.of(run.prd_id):
         history = runs_of(tools.paths, run.prd_id)
-        if history and history[-1].run.run_id == run.run_id:
-            take_down(tools, run.prd_id, run)
+        if not history or history[-1].run.run_id != run.run_id:
+            return None
+        return take_down(tools, run.prd_id, run)
