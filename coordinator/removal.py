@@ -75,8 +75,14 @@ def place_to_go(path: Path, run_id: str) -> Path:
 
 
 def left_overs(root: Path) -> list[Path]:
-    """What is still to be deleted of worktrees that have gone from under `root`."""
-    return sorted(path for path in root.glob(f".*{_GOING}*") if path.is_dir() and not path.is_symlink())
+    """What processes that are gone did not come to delete, of worktrees that have gone from under `root`."""
+    return sorted(
+        path
+        for path in root.glob(f".*{_GOING}*")
+        if path.is_dir()
+        and not path.is_symlink()
+        and not Path("/proc", path.name.rpartition("-")[2]).exists()
+    )
 
 
 def erase(directory: Path) -> None:

@@ -99,7 +99,7 @@ def test_half_made_worktrees_go_and_those_of_unknown_prds_are_named(site: Site) 
     a_run(site, "half", 1)
     site.begin("half", "run-1", "feature/half-1")
     site.start("unknown", "run-1", "feature/unknown-1")
-    (site.repo / ".claude-loop" / "worktrees" / ".x.going-run-1-1").mkdir()
+    (site.repo / ".claude-loop" / "worktrees" / ".x.going-run-1-99999999").mkdir()
     found = plan(site, half=(PrdState.QUEUED, None))
     assert goes(found) == ["worktree .claude-loop/worktrees/half", "1 temporary file"]
     (left,) = found.left
