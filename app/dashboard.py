@@ -31,7 +31,7 @@ from app.text import Severity, notice, plain
 from app.themes import ANSI_DARK, ANSI_LIGHT, DARK, THEMES
 from coordinator.api import EngineApi, LogChunk
 from coordinator.commands import HoldQueue, ReleaseQueue, StopMode
-from coordinator.model import FIRST, PERSON, RESUME, EngineSnapshot, PrdState
+from coordinator.model import FIRST, PERSON, RESUME, EngineSnapshot, PrdState, QueueView
 
 #: Seconds between two samples of the machine's load, and two movements of the clocks.
 SAMPLE, TICK = 2.0, 1.0
@@ -213,7 +213,7 @@ class Dashboard(App[int]):
             spans = [Span(" ‖ Held by you: ", "wait"), Span("what runs goes on, nothing new starts. ")]
             spans += [Span("P", "key"), Span(" lets the queue run.")]
         elif snapshot.queue.holds:
-            spans = [Span(" ‖ Held: ", "wait"), Span(snapshot.queue.holds[0])]
+            spans = _held(snapshot.queue)
         elif snapshot.queue.checking:
             checking = snapshot.queue.checking
             spans = [Span(" ◌ ", "run"), Span(f"{checking[0].upper()}{checking[1:]}")]
@@ -346,6 +346,13 @@ _LEAVE = (
     Choice("stop", "Stop all", danger=True),
     Choice("cancel", "Cancel"),
 )
+
+
+def _held(queue: QueueView) -> list[Span]:
+    """What holds the queue; of several reasons one that a person's word does not lift."""
+    reasons = sorted(zip(queue.hold_kinds, queue.holds, strict=True), key=lambda one: one[0] == PERSON)
+    count = f"({len(reasons)} reasons) " if len(reasons) > 1 else ""
+    return [Span(" ‖ Held: ", "wait"), Span(count, "soft"), Span(reasons[0][1])]
 
 
 def _startable(snapshot: EngineSnapshot) -> int:

@@ -30,7 +30,7 @@ from coordinator.worktree_files import copy_files
 #: Bases found green that are remembered.
 _REMEMBERED = 50
 #: Characters of the last line of output in a sentence.
-_LAST_LINE = 120
+_LAST_LINE = 60
 #: Seconds between TERM and KILL when the engine ends, and those it waits for all of it.
 CLOSING_GRACE, CLOSING_PATIENCE = 2.0, 8.0
 
@@ -191,7 +191,7 @@ class BaseChecker:
         last = result.output.strip().splitlines()[-1:]
         said = f": {last[0][:_LAST_LINE]}" if last else ""
         log = Path(run.log).relative_to(self._context.paths.root)
-        return f"{result.sentence()} on the base {run.base_branch}{said}; {mend} (output: {log})"
+        return f"{result.sentence()} on the base {run.base_branch}{said}; {mend}, see {log}"
 
     def _keep_output(self, run: Run, number: int) -> None:
         with (

@@ -10,7 +10,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
@@ -41,13 +41,13 @@ def outside_gate(
         program = program_of(command, worktree, env)
         if program is None:
             continue
-        owners = (_owner(program, roots), _owner(Path(os.path.realpath(program)), roots))
-        owner = next((one for one in owners if one not in (None, own)), None)
-        if owner is not None:
-            return (
-                f"gate `{command}` would test the wrong code: its program {program} lies in the checkout {owner}; "
-                "make a venv in worktree.setup, or set gates_outside = true"
-            )
+        for place in _places(program):
+            owner = _owner(place, roots)
+            if owner not in (None, own):
+                return (
+                    f"gate `{command}` would test the wrong code: it runs {place.relative_to(owner)} of the checkout "
+                    f"{owner}; make a venv in worktree.setup, or set gates_outside = true"
+                )
     return ""
 
 
@@ -136,6 +136,22 @@ def _plain(word: str) -> str:
 def _real(program: Path) -> Path:
     """With its folder's links followed: a venv's `python` is itself a link to one outside of any checkout."""
     return Path(os.path.realpath(program.parent)) / program.name
+
+
+def _places(program: Path) -> Iterator[Path]:
+    """Where the program lies: by its name, behind its links, and what a script of this kind is run by.
+
+    A venv that was copied runs the Python of the one it was copied from.
+    """
+    yield program
+    yield Path(os.path.realpath(program))
+    try:
+        with program.open("rb") as file:
+            first = file.readline(1000)
+    except OSError:
+        return
+    if first.startswith(b"#!") and (words := first[2:].split()):
+        yield _real(Path(os.fsdecode(words[0])))
 
 
 def _owner(program: Path, roots: Iterable[Path]) -> Path | None:

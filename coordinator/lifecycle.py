@@ -179,7 +179,7 @@ def _slot_freed(record: Record, event: SlotFreed, policy: Policy) -> Outcome:
 
 def _gates_outside(record: Record, event: GatesOutside, policy: Policy) -> Outcome:
     """The run's work is not at fault: it waits to be judged, and uses no attempt."""
-    return replace(record, gates_held=event.reason, reason="its gates wait: one lies in another checkout"), ()
+    return replace(record, gates_held=event.reason, reason="waits: a gate lies outside its worktree"), ()
 
 
 def _gates_inside(record: Record, event: GatesInside, policy: Policy) -> Outcome:

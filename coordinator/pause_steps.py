@@ -15,7 +15,7 @@ from coordinator.policy import Outcome, Policy
 from coordinator.state import Record
 
 #: Why a run is paused, by who wished for it.
-REASONS = {PERSON: "paused by you", DISK: "paused: the disk is nearly full"}
+REASONS = {PERSON: "paused by you", DISK: "paused: disk is low"}
 
 #: States in which a pause can be wished for, and in which a run can be told to go on.
 CAN_PAUSE = frozenset({PrdState.RUNNING, PrdState.WAITING, PrdState.PAUSING})

@@ -142,10 +142,10 @@ def test_a_gate_of_another_checkout_is_not_run(tmp_path: Path) -> None:
     with running(repo, env=path) as process:
         assert process.wait(60) == 1, "it waits for a person"
         entry = active(repo)["a"]
-        waits = "its gates wait: one lies in another checkout"
+        waits = "waits: a gate lies outside its worktree"
         assert (entry["status"], entry["reason"]) == ("verifying", waits)
         said = (repo.parent / "repo.stderr").read_text()
-        assert f"wrong code: its program {tool} lies in the checkout {repo}; make a venv" in said
+        assert f"wrong code: it runs .venv/bin/check of the checkout {repo}; make a venv" in said
         with running(repo, "--watch", env=path) as again:
             wait_until(lambda: "held: gate `cd . && check` would test the wrong code" in status(repo), 30)
             prd_tui(repo, "config", "set", "coordinator.gates_outside", "true")
@@ -182,7 +182,7 @@ def test_what_a_full_disk_pauses_goes_on_by_itself(tmp_path: Path) -> None:
         wait_for_status(repo, "theirs", "paused")
         drop_prd(repo, "late")
         assert pauses(repo, "theirs")
-        assert active(repo)["theirs"]["reason"] == "paused: the disk is nearly full"
+        assert active(repo)["theirs"]["reason"] == "paused: disk is low"
         assert active(repo)["mine"]["reason"] == "paused by you"
         wait_until(lambda: "late" in status(repo), 30)
         assert "free on" in status(repo)
@@ -205,7 +205,7 @@ def test_what_a_full_disk_pauses_goes_on_by_itself(tmp_path: Path) -> None:
     assert runs_started(repo, "theirs") == 1
     check_invariant(repo, ["mine", "theirs", "late"])
     lines = (repo / ".claude-loop" / "coordinator" / "metrics.jsonl").read_text().splitlines()
-    assert any(json.loads(line).get("reason") == "paused: the disk is nearly full" for line in lines)
+    assert any(json.loads(line).get("reason") == "paused: disk is low" for line in lines)
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from coordinator.model import (
+    BASE,
+    DISK,
     FIRST,
     PERSON,
     RESUME,
@@ -210,6 +212,30 @@ def held() -> Scene:
     return Scene(FakeEngine(replace(snapshot, queue=queue)))
 
 
+def protected() -> Scene:
+    """Gates that are red on the base, and a disk that is nearly full."""
+    red = (
+        "gate `pytest -q` failed with exit 1 on the base main: 3 failed, 41 passed in 7.31s; mend it there, "
+    )
+    red += "see .claude-loop/coordinator/logs/base.log"
+    full = "390 MB free on /home, 2 GB needed: running PRDs pause, nothing starts; make room, or lower min_free_disk"
+    paused = prd("login-flow", PrdState.PAUSED, 2, started_at=NOW - 900, paused_at=NOW - 60)
+    waits = prd("search-index", PrdState.VERIFYING, 8, started_at=NOW - 900, ended_at=NOW - 60)
+    views = (
+        replace(paused, reason="paused: disk is low"),
+        replace(waits, reason="waits: a gate lies outside its worktree"),
+        *(prd(f"item-{n}", PrdState.QUEUED) for n in range(1, 4)),
+    )
+    holds = ((PERSON, "held by a person: release starts it again"), (BASE, red), (DISK, full))
+    return Scene(FakeEngine(_snapshot(*views, used=2, holds=holds)))
+
+
+def checking() -> Scene:
+    snapshot = _snapshot(*(prd(f"item-{n}", PrdState.QUEUED) for n in range(1, 4)))
+    queue = replace(snapshot.queue, checking="checking the gates on the base: pytest -q")
+    return Scene(FakeEngine(replace(snapshot, queue=queue)))
+
+
 def fault() -> Scene:
     scene = busy()
     sentence = "registry.json cannot be written (No space left on device): free space, it is tried again."
@@ -280,6 +306,7 @@ SCENES: dict[str, Callable[[], Scene]] = {
     "empty": empty,
     "first-run": first_run,
     "held": held,
+    "protected": protected,
     "fault": fault,
     "invalid": invalid,
     "hostile": hostile,

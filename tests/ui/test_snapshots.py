@@ -11,7 +11,7 @@ from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 from textual.pilot import Pilot
 
 from app.dashboard import Dashboard
-from tests.support.scenes import SCENES, Scene, busy
+from tests.support.scenes import SCENES, Scene, busy, checking
 from tests.support.screens import SIZES, on_screen, picture, press
 
 
@@ -40,6 +40,10 @@ def taken(scene: Scene, size: tuple[int, int], *keys: str, theme: str = "") -> s
 @pytest.mark.parametrize("scene", SCENES)
 def test_states(scene: str, size: tuple[int, int], pictures: SnapshotAssertion) -> None:
     assert taken(SCENES[scene](), size) == pictures
+
+
+def test_while_the_base_is_checked(pictures: SnapshotAssertion) -> None:
+    assert taken(checking(), (80, 24)) == pictures
 
 
 #: What is opened over, or in place of, the list: the keys that get there.

@@ -60,7 +60,7 @@ def outside(main: Path, command: str, *, path: str | None = None) -> str:
 )
 def test_programs_of_the_main_checkout_are_found_out(place: Path, command: str) -> None:
     said = outside(place, command.replace("MAIN", str(place)))
-    assert f"lies in the checkout {place}" in said
+    assert f"of the checkout {place};" in said
     assert "worktree.setup" in said
     assert "gates_outside" in said
 
@@ -105,6 +105,8 @@ def test_links_are_followed(place: Path) -> None:
     assert "wrong code" in outside(place, ".venv/bin/python -m pytest", path="/usr/bin")
     (worktree / "gate").symlink_to(place / "tools" / "check.sh")
     assert "wrong code" in outside(place, "./gate", path="/usr/bin")
+    program(worktree / "copied" / "pytest", f"#!{place}/.venv/bin/python -s\n")
+    assert "wrong code: it runs .venv/bin/python of" in outside(place, "copied/pytest", path="/usr/bin")
     elsewhere = place.parent / "elsewhere"
     program(elsewhere / "tool")
     (worktree / "tool").symlink_to(elsewhere / "tool")

@@ -228,7 +228,7 @@ def test_what_a_full_disk_paused_goes_on_and_what_a_person_paused_does_not() -> 
     effects = bench.give(STARVING)
     assert effects == [PauseRun(run_of("b"), 1, DISK)]
     bench.give(RunPaused("b", "r1", 1))
-    assert bench.state.records["b"].reason == "paused: the disk is nearly full"
+    assert bench.state.records["b"].reason == "paused: disk is low"
     assert bench.state.records["a"].reason == "paused by you"
     assert bench.give(SHORT) == [ContinueRun(run_of("b"), 2)]
     assert bench.states()["a"] is PrdState.PAUSED
