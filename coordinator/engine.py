@@ -30,7 +30,7 @@ from coordinator.locks import OwnerLock, read_owner
 from coordinator.log_caps import cap_logs, logs_of
 from coordinator.log_reading import read_chunk
 from coordinator.model import FAILED, PERSON, EngineSnapshot, PrdState
-from coordinator.moved import reconnect
+from coordinator.moved import gone, reconnect
 from coordinator.paths import Paths
 from coordinator.recorder import transitions_between
 from coordinator.recovery import COPIED, Found, recover
@@ -354,6 +354,11 @@ class Engine:
     def _check_ownership(self) -> None:
         """Somebody deleted the lock file: it is taken anew, or, where another coordinator was faster, left to it."""
         if self._lock.still_valid() or self._ended.is_set():
+            return
+        if not self._paths.root.is_dir():
+            # The lock went with it, and is free at the new place once this process lets go.
+            self._fault("owner", gone(self._paths))
+            self.request_stop(StopMode.DETACH)
             return
         self._lock.release()
         if self._lock.acquire(timeout=0.0):

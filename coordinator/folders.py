@@ -15,7 +15,13 @@ def inside(path: str, root: Path) -> str:
 
 
 def make_private(folder: Path) -> None:
-    """Makes `folder` and its missing parents, 0700; one that is there is left as it is. Raises StateError."""
+    """Makes `folder` and its missing parents, 0700; one that is there is left as it is. Raises StateError.
+
+    Where the checkout itself is gone, moved away under us, nothing grows at the old place.
+    """
+    ours = next((path for path in (folder, *folder.parents) if path.name == ".claude-loop"), None)
+    if ours is not None and not ours.parent.is_dir():
+        raise StateError(f"{ours.parent} is gone: start prd-tui where the repository is now.")
     try:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         for path in reversed(missing):

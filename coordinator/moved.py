@@ -10,10 +10,18 @@ from pathlib import Path
 
 from coordinator.files import write_atomic
 from coordinator.git import Git
+from coordinator.paths import Paths
 from coordinator.worktrees import REASON, Worktrees
 
 #: How the lock of the worktree begins in which gates are tried on the base.
 BASE_REASON = "prd-tui:"
+
+
+def gone(paths: Paths) -> str:
+    """What a person reads once the checkout is not where it was."""
+    return (
+        f"{paths.root} was moved or deleted: prd-tui ends here, runs go on; start it again at the new place."
+    )
 
 
 def reconnect(git: Git, worktrees: Worktrees) -> list[str]:

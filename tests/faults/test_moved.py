@@ -67,22 +67,29 @@ def test_a_repository_moved_between_sessions_goes_on_at_its_new_place(tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in repo.rglob("*") if path.is_file()} == seen
 
 
-def test_a_worker_in_a_repository_that_is_moved_is_adopted_and_its_exit_is_kept(tmp_path: Path) -> None:
+def test_a_repository_moved_under_its_coordinator_is_let_go_and_taken_up_at_its_new_place(
+    tmp_path: Path,
+) -> None:
     go = tmp_path / "go"
     script = f"#!/bin/sh\nwhile [ ! -e {go} ]; do sleep 0.02; done\nexit 7\n"
     repo = make_project(tmp_path, config='[worker]\ncommand = ["./seven.sh"]\n', files={"seven.sh": script})
     drop_prd(repo, "p")
-    with left_alone(repo, "p") as alone:
+    with running(repo, "--watch") as process:
+        wait_for_status(repo, "p", "running")
+        alone = workers(repo)
         moved = repo.rename(tmp_path / "moved")
         try:
-            with running(moved) as process:
-                wait_until(lambda: registry(moved)["coordinator_pid"] == process.pid, 30)
+            assert process.wait(30) == 1
+            assert "was moved or deleted" in (tmp_path / "repo.stderr").read_text()
+            assert not repo.exists(), "nothing grows at the old place"
+            assert all(alive(worker) for worker in alone.values())
+            with running(moved) as second:
+                wait_until(lambda: registry(moved)["coordinator_pid"] == second.pid, 30)
                 wait_until(lambda: workers(moved) == alone, 30, "it is adopted")
                 go.touch()
-                assert process.wait(60) == 1
+                assert second.wait(60) == 1
         finally:
             end_workers(moved)
-            assert not repo.exists()
             moved.rename(repo)
     assert failed(repo)["p"]["exit_code"] == 7
     assert runs_started(repo, "p") == 1

@@ -31,7 +31,7 @@ from tests.support.waiting import wait_until
 SMALL = CONFIG + '[coordinator]\nmin_free_disk = "0 MB"\nmax_prds = 5\n'
 
 
-Change = Callable[[str], str | None]
+Change = Callable[[str], str]
 
 
 def said(repo: Path) -> str:
@@ -124,12 +124,12 @@ def test_a_start_where_nothing_can_be_written_says_so_and_changes_nothing(tmp_pa
             assert done.returncode == 1
             assert "Read-only file system" in done.stderr, done.stderr
             assert "Traceback" not in done.stderr
-            with Terminal(repo, LAUNCHER) as terminal:
-                assert terminal.wait_exit() == 1
-                terminal.check_restored()
-                assert "Read-only file system" in terminal.afterwards
-                assert "Traceback" not in terminal.afterwards
             assert prd_tui(repo, "status").returncode == 0
+    with read_only(repo / ".claude-loop"), Terminal(repo, LAUNCHER) as terminal:
+        assert terminal.wait_exit() == 1
+        terminal.check_restored()
+        assert "Read-only file system" in terminal.afterwards
+        assert "Traceback" not in terminal.afterwards
     assert prd_tui(repo, "run").returncode == 0
     check_invariant(repo, ["p", "q"])
 
@@ -150,9 +150,8 @@ def newer(text: str) -> str:
     [
         (lambda text: text[: len(text) // 2], lambda text: text),
         (lambda text: "", lambda text: "{"),
-        (lambda text: None, lambda text: None),
     ],
-    ids=["torn", "both torn", "both missing"],
+    ids=["torn", "both torn"],
 )
 def test_a_damaged_registry_loses_no_prd(
     tmp_path: Path, registry_becomes: Change, backup_becomes: Change
@@ -171,8 +170,7 @@ def test_a_damaged_registry_loses_no_prd(
         process.wait()
         state = repo / ".claude-loop" / "coordinator"
         for name, change in (("registry.json", registry_becomes), ("registry.json.bak", backup_becomes)):
-            text = change((state / name).read_text())
-            (state / name).unlink() if text is None else (state / name).write_text(text)
+            (state / name).write_text(change((state / name).read_text()))
         with running(repo) as second:
             wait_until(lambda: is_whole(state / "registry.json"), 30, "there is a registry again")
             wait_until(lambda: workers(repo).get("runs") == alone, 30, "it is adopted")
