@@ -60,7 +60,9 @@ class _GivenUp(Exception):
 @dataclass(frozen=True)
 class _Attempt:
     given_up: threading.Event = field(default_factory=threading.Event)
+    cleared: threading.Event = field(default_factory=threading.Event)  # from here on its folder goes
     over: threading.Event = field(default_factory=threading.Event)
+    ending: threading.Lock = field(default_factory=threading.Lock)  # around whatever touches its jobs
 
 
 class BaseChecker:
@@ -101,7 +103,9 @@ class BaseChecker:
         if attempt is not None:
             attempt.given_up.set()
             while not attempt.over.wait(0.02):
-                base_worktree.end_jobs(self._context.paths, grace)
+                with attempt.ending:
+                    if not attempt.cleared.is_set():
+                        base_worktree.end_jobs(self._context.paths, grace)
 
     def close(self) -> None:
         """The engine ends: nothing of a check goes on. What cannot be cleared in time is left to the next start."""
@@ -171,6 +175,8 @@ class BaseChecker:
             return BaseChecked()
         finally:
             if not (self._closing and settings.worktree.teardown):  # which take their time
+                with attempt.ending:
+                    attempt.cleared.set()
                 base_worktree.take_down(self._tools, run)
 
     def _command(
