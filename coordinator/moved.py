@@ -42,8 +42,11 @@ def reconnect(git: Git, worktrees: Worktrees) -> list[str]:
         if _target(recorded) == own:
             continue
         link = worktrees.path_for(recorded.parent.name) / ".git"
+        pointed, foreign = _target(link), belongs_elsewhere(link.parent, git.paths.common)
+        if recorded == link and not foreign and (pointed is None or pointed.exists()):
+            continue  # it was not moved: whatever its worker made of it is another matter
         with git.locked():
-            if link.is_file() and not belongs_elsewhere(link.parent, git.paths.common):
+            if pointed is not None and not foreign:
                 write_atomic(link, f"gitdir: {own}\n".encode())
                 done.append(f"{link.parent} was moved with the repository and is connected again")
             elif recorded.exists() and recorded != link:

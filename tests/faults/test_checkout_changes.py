@@ -17,7 +17,7 @@ from tests.support.cli import (
     workers,
 )
 from tests.support.invariant import check_invariant
-from tests.support.repos import drop_prd, git, prd_json
+from tests.support.repos import clean, drop_prd, git, prd_json
 from tests.support.waiting import wait_until
 
 NAMES = ("a", "b", "later")
@@ -62,7 +62,7 @@ def test_stash_switch_and_clean_while_runs_are_on(tmp_path: Path) -> None:
         git(repo, "switch", "-q", "bare")
         assert active_folders(repo) == []
         wait_until(lambda: registry(repo)["queued_prds"] == [], 30, "what waited is not there")
-        git(repo, "clean", "-xdfq")
+        clean(repo, "-xdfq")
         git(repo, "switch", "-q", "main")
         wait_until(lambda: len(registry(repo).get("queued_prds", ())) == 1, 30, "it waits again")
         assert "written anew" in (repo / ".claude-loop/coordinator/coordinator.log").read_text()

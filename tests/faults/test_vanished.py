@@ -20,7 +20,7 @@ from tests.support.cli import (
     wait_for_status,
 )
 from tests.support.invariant import check_invariant, runs_started
-from tests.support.repos import drop_prd, git, prd_json
+from tests.support.repos import clean, drop_prd, git, prd_json
 from tests.support.waiting import wait_until
 
 #: Does its work, after it broke its surroundings in the first run only; `%s` is a file to remember that by.
@@ -129,7 +129,7 @@ def test_the_state_folder_is_deleted_while_runs_are_on(tmp_path: Path, how: str)
         if how == "rm":
             shutil.rmtree(repo / ".claude-loop", ignore_errors=True)
         else:
-            git(repo, "clean", "-xdffq" if how == "clean-worktrees" else "-xdfq")
+            clean(repo, "-xdffq" if how == "clean-worktrees" else "-xdfq")
             shutil.copytree(kept, repo / "prds", dirs_exist_ok=True)
         go.touch()
         code = process.wait(60)

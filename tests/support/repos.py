@@ -33,6 +33,18 @@ def git(repo: Path, *args: str) -> str:
     return done.stdout.strip()
 
 
+def clean(repo: Path, flags: str) -> None:
+    """`git clean` until it has its way: what a living coordinator writes meanwhile is in its way."""
+
+    def done() -> bool:
+        words = ["git", "clean", flags]
+        return (
+            subprocess.run(words, cwd=repo, env=git_env(), capture_output=True, check=False).returncode == 0
+        )
+
+    wait_until(done, 10, f"git clean {flags}")
+
+
 def make_repo(path: Path, files: dict[str, str] | None = None) -> Path:
     """A repository on branch `main` with one commit of `files` (a README by default)."""
     path.mkdir(parents=True)
