@@ -7,6 +7,7 @@ same seed gives the same plan; the moments within the program differ a little fr
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import signal
@@ -14,9 +15,11 @@ import subprocess
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coordinator.proctable import Table, children_of, read_table
 from tests.support.cli import CONFIG, end_workers, make_project, prd_tui, registry, start_run
 from tests.support.invariant import check_invariant, exits, final_records
 from tests.support.repos import drop_prd, prd_json
@@ -39,6 +42,8 @@ RECOVERY = 0.6
 PATIENCE = 90.0
 
 KILL, HANGUP, TERMINATE, CLOSED = "kill -9", "SIGHUP", "SIGTERM", "closed terminal"
+#: As the kernel does when memory runs out: every git in the middle of something dies with the coordinator.
+KILL_GITS = "kill -9 with its gits"
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def plan(seed: int, *, screen: bool) -> Plan:
     for number in range(dice.choice((1, 2, 2, 3, 4))):
         early = number > 0 and dice.random() < 0.5
         after = dice.uniform(0.1, RECOVERY) if early else dice.uniform(0.1, WHOLE)
-        how = dice.choice((KILL, KILL, HANGUP, TERMINATE, CLOSED)) if screen else KILL
+        how = dice.choice((KILL, KILL, KILL_GITS, HANGUP, TERMINATE, CLOSED) if screen else (KILL, KILL_GITS))
         deaths.append(Death(after + (0.4 if screen else 0.0), how))
     return Plan(seed, screen, tuple(deaths), screen and dice.random() < 0.5)
 
@@ -152,8 +157,27 @@ def _die_headless(repo: Path, death: Death, outcome: Outcome) -> None:
     except subprocess.TimeoutExpired:
         outcome.died.append(death.how)
     finally:
+        if death.how == KILL_GITS:
+            _kill_with_gits(process.pid)
         process.kill()
         process.communicate()
+
+
+def _kill_with_gits(pid: int) -> None:
+    """The process and every git below it, all in one moment; keepers live on, and so do their workers."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    for one in (pid, *_gits_below(pid, table := read_table(), children_of(table))):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(one, signal.SIGKILL)
+
+
+def _gits_below(pid: int, table: Table, children: Mapping[int, Sequence[int]]) -> Iterator[int]:
+    """Not a worker's: between it and the coordinator there is its keeper."""
+    for child in children.get(pid, ()):
+        if table[child].name.startswith(b"git"):
+            yield child
+            yield from _gits_below(child, table, children)
 
 
 def _die_on_screen(repo: Path, death: Death, stack: contextlib.ExitStack, outcome: Outcome) -> None:
@@ -167,6 +191,8 @@ def _die_on_screen(repo: Path, death: Death, stack: contextlib.ExitStack, outcom
     outcome.died.append(death.how)
     if death.how == CLOSED:
         terminal.close_master()
+    elif death.how == KILL_GITS:
+        _kill_with_gits(terminal.process.pid)
     else:
         number = {KILL: signal.SIGKILL, HANGUP: signal.SIGHUP, TERMINATE: signal.SIGTERM}[death.how]
         terminal.signal(number)
