@@ -23,6 +23,7 @@ from coordinator.setup import tear_down
 from coordinator.shell_jobs import ShellKind
 from coordinator.state import BASE_CHECK
 from coordinator.takedown import Tools
+from coordinator.worktree_entries import is_placed
 from coordinator.worktrees import Worktrees
 
 #: The reason in git's lock of the worktree: by it the worktree is known as ours.
@@ -138,10 +139,7 @@ def _remove(git: Git, worktrees: Worktrees, path: Path) -> None:
                 erase(path)
                 worktrees.forget(path)
         for reason in git.paths.common.glob("worktrees/*/locked"):
-            if (
-                reason.read_text(errors="replace").strip() == _REASON
-                and not (reason.parent / "gitdir").exists()
-            ):
+            if reason.read_text(errors="replace").strip() == _REASON and not is_placed(reason.parent):
                 shutil.rmtree(reason.parent)
         if path.is_dir() and [child.name for child in path.iterdir()] in ([], [".git"]):
             erase(path)

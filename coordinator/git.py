@@ -14,12 +14,15 @@ from pathlib import Path
 from coordinator.errors import GitError, PrdTuiError, git_error
 from coordinator.git_process import Completed, as_person, environment, said, spawn
 from coordinator.paths import Paths
+from coordinator.worktree_entries import mend_entries
 
 #: The oldest git whose `merge-tree --write-tree` and `worktree list -z` this program relies on.
 OLDEST = (2, 38)
 
 #: Seconds; waits for a worktree half made by another git double up to this, 1.3 s in all.
 _LONGEST_PAUSE = 0.64
+#: Pauses in which whoever adds a worktree just then is through.
+_FIRST_PAUSES = 0.05
 
 
 class Git:
@@ -109,7 +112,10 @@ class Git:
         return {name: oid for name, _, oid in pairs}
 
     def worktree_list(self) -> bytes:
-        """`worktree list --porcelain -z`, tried again where it meets a worktree that comes or goes just then."""
+        """`worktree list --porcelain -z`, tried again where it meets a worktree that comes or goes just then.
+
+        What a `git worktree add` left that was killed is made whole meanwhile, should that be what git dies of.
+        """
         pause = 0.01
         while True:
             done = self.run("worktree", "list", "--porcelain", "-z", check=pause > _LONGEST_PAUSE)
@@ -117,6 +123,8 @@ class Git:
                 return done.stdout
             time.sleep(pause)
             pause *= 2
+            if pause > _FIRST_PAUSES:
+                mend_entries(self.paths.common)
 
     def local_env_vars(self) -> frozenset[str]:
         """Environment variables that point git to one repository; a worker must not inherit them."""

@@ -17,6 +17,7 @@ from coordinator.paths import Paths
 from coordinator.removal import erase
 from coordinator.salvage import Salvage, set_aside
 from coordinator.turns import Turns
+from coordinator.worktree_entries import is_placed
 
 #: How the lock of a worktree of ours begins; the run that made it follows.
 REASON = "prd:"
@@ -356,7 +357,7 @@ class Worktrees:
         found = {}
         for reason in self._paths.common.glob("worktrees/*/locked"):
             text = reason.read_text(errors="replace").strip()
-            if text.startswith(REASON) and not (reason.parent / "gitdir").exists():
+            if text.startswith(REASON) and not is_placed(reason.parent):
                 found[reason.parent] = text.removeprefix(REASON)
         return found
 

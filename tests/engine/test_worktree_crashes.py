@@ -121,6 +121,25 @@ def test_what_git_cannot_list_is_reclaimed_too(site: Site) -> None:
     assert len(site.worktrees.entries()) == 1
 
 
+def test_an_add_that_was_killed_in_the_middle_does_not_stop_every_git(site: Site) -> None:
+    ours = site.begin("A")
+    theirs = site.repo.parent / "theirs"
+    git(site.repo, "worktree", "add", "-q", "--detach", str(theirs))
+    entries = site.repo / ".git" / "worktrees"
+    for name in ("A", "theirs"):
+        (entries / name / "commondir").write_bytes(b"")
+    assert site.git.run("worktree", "list", check=False).returncode != 0, "nor does any other such command"
+    assert [entry.path for entry in site.worktrees.entries()] == [site.repo, ours, theirs]
+    site.worktrees.reclaim([])
+    assert [entry.path for entry in site.worktrees.entries()] == [site.repo, theirs]
+    (entries / "theirs" / "gitdir").write_bytes(b"")  # killed a moment before: no command lists it
+    site.begin("B", run_id="run-2")
+    (entries / "B" / "gitdir").write_bytes(b"")
+    site.worktrees.reclaim([])
+    assert not (entries / "B").exists()
+    assert (entries / "theirs").exists()
+
+
 def test_kill_while_filling_ends_in_a_whole_tree(tmp_path: Path) -> None:
     files = {f"{n:04}.txt": f"{n}\n" * 50 for n in range(400)}
     site = Site(tmp_path / "repo", files)

@@ -1,0 +1,29 @@
+"""Entries in git's list of worktrees that were cut off while `git worktree add` made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coordinator.files import write_atomic
+
+#: What git writes there: from `<common dir>/worktrees/<name>` to the common dir.
+_COMMON_DIR = b"../..\n"
+
+
+def is_placed(entry: Path) -> bool:
+    """Whether git knows where the worktree of an entry is; no command lists one of which it does not."""
+    try:
+        return (entry / "gitdir").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def mend_entries(common: Path) -> None:
+    """Writes the rest of every `commondir` that is empty, whoever's it is; raises StateError or OSError.
+
+    With such a one git can neither list, add nor remove worktrees any more, in the whole repository. Nothing is
+    lost by it: git itself would have written the same.
+    """
+    for file in common.glob("worktrees/*/commondir"):
+        if file.is_file() and file.stat().st_size == 0:
+            write_atomic(file, _COMMON_DIR)
