@@ -72,6 +72,7 @@ def registry_entry(record: Record, root: str) -> Document:
             "error": record.reason,
             "exit_code": record.exit.code if record.exit else None,
             "exit_signal": record.exit.signal if record.exit else None,
+            "ended_at": iso(record.exit.ended_at) if record.exit else None,
             "queued_at": iso(record.arrival),
         }
     return entry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 
 from tests.support.cli import (
@@ -65,6 +66,8 @@ def test_an_exit_code_that_came_while_the_coordinator_was_dead_is_kept(tmp_path:
         wait_until(lambda: len(exits(repo, "p")) == 1, what="the worker ends")
         assert prd_tui(repo, "run").returncode == 1
     assert failed(repo)["p"]["exit_code"] == 7
+    shown = datetime.fromisoformat(failed(repo)["p"]["ended_at"]).timestamp()
+    assert abs(shown - exits(repo, "p")[0]["ended_at"]) < 0.01, "with its own time"
 
 
 def test_keeper_killed_means_running_while_the_worker_lives_then_verified(tmp_path: Path) -> None:
@@ -97,16 +100,3 @@ def test_keeper_and_worker_killed_means_lost_and_started_once_more(tmp_path: Pat
         assert process.wait(60) == 1
     assert failed(repo)["p"]["status"] == "lost"
     assert runs_started(repo, "p") == 2
-
-
-def test_two_coordinators_started_together_have_one_owner(tmp_path: Path) -> None:
-    repo = make_project(tmp_path)
-    gate = tmp_path / "go"
-    drop_prd(repo, "p", prd_json(gate_file=str(gate)))
-    with running(repo) as one, running(repo) as two:
-        wait_until(lambda: 3 in (one.poll(), two.poll()), 30, "one of them gives way")
-        wait_for_status(repo, "p", "running")
-        gate.touch()
-        owner = two if one.poll() == 3 else one
-        assert owner.wait(60) == 0
-    assert runs_started(repo, "p") == 1
