@@ -49,7 +49,7 @@ def reconnect(git: Git, worktrees: Worktrees) -> list[str]:
             if pointed is not None and not foreign:
                 write_atomic(link, f"gitdir: {own}\n".encode())
                 done.append(f"{link.parent} was moved with the repository and is connected again")
-            elif recorded.exists() and recorded != link:
+            elif recorded.exists():
                 # Another repository's worktree, and nothing of ours may ever look into it.
                 if link.exists():
                     link = link.parent.with_name(f"{link.parent.name}~{own.name}") / ".git"
