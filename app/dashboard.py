@@ -188,35 +188,35 @@ class Dashboard(App[int]):
     def _show_banner(self, snapshot: EngineSnapshot, stale_for: float, ended: bool) -> None:
         spans: list[Span] = []
         if ended and self._ending is None:
-            spans = [Span(" ✗ The engine has ended by itself: ", "bad"), Span("what you see is ")]
+            spans = [Span("✗ The engine has ended by itself: ", "bad"), Span("what you see is ")]
             spans += [Span(f"{short(stale_for)} old; leave with q and start prd-tui again.")]
         elif stale_for:
-            spans = [Span(" ! No sign of life from the engine: ", "bad")]
+            spans = [Span("! No sign of life from the engine: ", "bad")]
             spans += [Span(f"what you see is {short(stale_for)} old.")]
         elif snapshot.faults:
-            spans = [Span(" ! ", "bad"), Span(snapshot.faults[0], "bad")]
+            spans = [Span("! ", "bad"), Span(snapshot.faults[0], "bad")]
         elif FIRST in snapshot.queue.hold_kinds and (ready := _startable(snapshot)):
             count = "1 PRD is ready" if ready == 1 else f"{ready} PRDs are ready"
             spans = [
-                Span(f" {count} — ", "bright"),
+                Span(f"{count} — ", "bright"),
                 Span("P", "key"),
                 Span(" starts them. "),
                 Span(_FIRST, "soft"),
             ]
         elif RESUME in snapshot.queue.hold_kinds:
             spans = [
-                Span(" ‖ The last session left work: ", "wait"),
+                Span("‖ The last session left work: ", "wait"),
                 Span("P", "key"),
                 Span(" lets it go on."),
             ]
         elif snapshot.queue.hold_kinds == (PERSON,):
-            spans = [Span(" ‖ Held by you: ", "wait"), Span("what runs goes on, nothing new starts. ")]
+            spans = [Span("‖ Held by you: ", "wait"), Span("what runs goes on, nothing new starts. ")]
             spans += [Span("P", "key"), Span(" lets the queue run.")]
         elif snapshot.queue.holds:
             spans = _held(snapshot.queue)
         elif snapshot.queue.checking:
             checking = snapshot.queue.checking
-            spans = [Span(" ◌ ", "run"), Span(f"{checking[0].upper()}{checking[1:]}")]
+            spans = [Span("◌ ", "run"), Span(f"{checking[0].upper()}{checking[1:]}")]
         if tuple(spans) != self._banner:
             self._banner = tuple(spans)
             self.main.show_banner(spans)
@@ -352,7 +352,7 @@ def _held(queue: QueueView) -> list[Span]:
     """What holds the queue; of several reasons one that a person's word does not lift."""
     reasons = sorted(zip(queue.hold_kinds, queue.holds, strict=True), key=lambda one: one[0] == PERSON)
     count = f"({len(reasons)} reasons) " if len(reasons) > 1 else ""
-    return [Span(" ‖ Held: ", "wait"), Span(count, "soft"), Span(reasons[0][1])]
+    return [Span("‖ Held: ", "wait"), Span(count, "soft"), Span(reasons[0][1])]
 
 
 def _startable(snapshot: EngineSnapshot) -> int:

@@ -8,7 +8,7 @@ from collections import deque
 from coordinator.api import EventPage, Happened
 from coordinator.commands import Answer, Rejected
 from coordinator.entries import checking
-from coordinator.model import ACTIVE, FIRST, PERSON, PrdState
+from coordinator.model import ACTIVE, FIRST, PERSON, RESUME, PrdState
 from coordinator.recorder import Transition
 from coordinator.state import EDITED, HUNG, SOURCE_GONE, UNGATED, BaseStatus, EngineState
 
@@ -25,6 +25,8 @@ _TOLD = {
 
 #: States that come as an alarm. A stop is a person's own doing, and a look at the list tells of the rest.
 _ALARMING = frozenset({PrdState.FAILED, PrdState.LOST, PrdState.CONFLICT})
+#: Holds that are a person's own, or that the screen asks about.
+_ASKED = frozenset({PERSON, FIRST, RESUME})
 
 
 class History:
@@ -57,7 +59,7 @@ class History:
                     self._append(now, prd_id, record.state, said, alarming=hangs)
         for kind, why in after.holds.items():
             if before.holds.get(kind) != why:
-                alarming = kind not in (PERSON, FIRST)
+                alarming = kind not in _ASKED
                 self._append(now, "", None, f"the queue holds: {why}", alarming=alarming)
         if checking(after) not in ("", checking(before)):
             self.say(checking(after), now)
