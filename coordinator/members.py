@@ -16,6 +16,7 @@ from coordinator.proctable import (
     Table,
     ancestors_of,
     children_of,
+    read_process,
     read_table,
     with_descendants,
 )
@@ -36,17 +37,26 @@ _PERSONAL = (
 
 
 def members(
-    facts: JobFacts, job_dir: Path, worktree: Path | None, table: Table | None = None
+    facts: JobFacts,
+    job_dir: Path,
+    worktree: Path | None,
+    table: Table | None = None,
+    doubts: set[int] | None = None,
 ) -> dict[int, Process]:
     """The living processes of the job by pid, its keeper, this process and our ancestors left out.
 
-    Empty for a job of an earlier boot: no pid of it means anything now.
+    Empty for a job of an earlier boot: no pid of it means anything now. `doubts` gets the orphans that ended
+    before it was clear whose they were: they may have left children.
     """
     keeper = facts.keeper
     if keeper is None or keeper.boot_id != boot_id():
         return {}
     table = read_table() if table is None else table
-    return _Search(facts, keeper, job_dir, worktree, table).run()
+    search = _Search(facts, keeper, job_dir, worktree, table)
+    found = search.run()
+    if doubts is not None:
+        doubts |= search.doubts - found.keys()
+    return found
 
 
 class _Search:
@@ -54,6 +64,7 @@ class _Search:
         self, facts: JobFacts, keeper: Identity, job_dir: Path, worktree: Path | None, table: Table
     ) -> None:
         self.table = table
+        self.doubts: set[int] = set()
         self.children = children_of(table)
         self.keeper = keeper
         self.worker = facts.start.worker if facts.start else None
@@ -74,10 +85,14 @@ class _Search:
         if self.worker is not None and self.worker_lives:
             roots.append(self.worker.pid)
         found = with_descendants(roots, self.children, stop_at=me)
-        for process in self.table.values():
+        for process in reversed(self.table.values()):  # the newest first: they may be gone in a moment
             young = process.ticks >= self.keeper.ticks and not process.dead
-            if young and process.pid not in found and process.pid not in spared and self._belongs(process):
+            if not young or process.pid in found or process.pid in spared:
+                continue
+            if self._belongs(process):
                 found |= with_descendants([process.pid], self.children, stop_at=me)
+            elif self._may_be_anybodys(process) and not self._lives_still(process):
+                self.doubts.add(process.pid)
         return {pid: self.table[pid] for pid in found - spared if not self.table[pid].dead}
 
     def _lives(self, who: Identity) -> bool:
@@ -113,6 +128,15 @@ class _Search:
     def _orphaned(self, process: Process) -> bool:
         parent = self.table.get(process.ppid)
         return process.ppid <= 1 or (parent is not None and parent.name in _REAPERS)
+
+    def _may_be_anybodys(self, process: Process) -> bool:
+        """Whether its parent does not tell whose it is: it has ended, or adopts orphans."""
+        parent = self.table.get(process.ppid)
+        return parent is None or parent.dead or parent.pid in self.doubts or self._orphaned(process)
+
+    def _lives_still(self, process: Process) -> bool:
+        now = read_process(process.pid)
+        return now is not None and not now.dead and now.ticks == process.ticks
 
     def _in_worktree(self, pid: int) -> bool:
         try:

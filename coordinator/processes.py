@@ -35,6 +35,8 @@ KEEPER_PATIENCE = 10.0
 STORM = 500
 #: Seconds between two looks for processes forked meanwhile; exits are noticed at once.
 _LOOK_AGAIN = 0.1
+#: Looks in doubt, one right after the other, until their answer is taken: a busy machine has orphans of its own.
+_DOUBTFUL_LOOKS = 30
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,17 @@ def _look(job_dir: Path, worktree: Path | None) -> Collection[Process]:
 
 
 def _seen(job_dir: Path, worktree: Path | None) -> Callable[[], set[Identity]]:
-    return lambda: {process.identity for process in _look(job_dir, worktree)}
+    """Looks for the job's processes. One that finds none proves nothing while orphans end under its eyes."""
+
+    def look() -> set[Identity]:
+        for _ in range(_DOUBTFUL_LOOKS):
+            doubts: set[int] = set()
+            found = find_members(inspect(job_dir), job_dir, worktree, doubts=doubts)
+            if found or not doubts:
+                break
+        return {process.identity for process in found.values()}
+
+    return look
 
 
 def settle_start(job_dir: Path) -> None:

@@ -35,6 +35,9 @@ class Process(NamedTuple):
 
 Table = dict[int, Process]
 
+#: How often those are looked for that came during a look: where that does not end, no look would ever be whole.
+_PASSES = 10
+
 
 def read_process(pid: int | str) -> Process | None:
     try:
@@ -65,11 +68,21 @@ def cpu_ticks(pid: int) -> int:
 
 
 def read_table() -> Table:
-    """Every process that this one may see, zombies included."""
+    """Every process that this one may see, zombies included.
+
+    One pass takes milliseconds, on a busy machine a tenth of a second: long enough for a process of a storm to
+    fork and die before it is read. So those that came meanwhile are read too, which goes fast.
+    """
     found: Table = {}
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - hot path
-        if entry.isdigit() and (process := read_process(entry)) is not None:
-            found[process.pid] = process
+    met: set[str] = set()
+    for _ in range(_PASSES):
+        fresh = [entry for entry in os.listdir("/proc") if entry.isdigit() and entry not in met]  # noqa: PTH208 - hot path
+        if not fresh:
+            break
+        met.update(fresh)
+        for entry in fresh:
+            if (process := read_process(entry)) is not None:
+                found[process.pid] = process
     return found
 
 
