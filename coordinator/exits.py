@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import select
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -122,6 +123,8 @@ class ExitWatcher:
             self._arm(watch, facts.keeper)
             if not self._arm(watch, facts.start.worker if facts.start else None):
                 self._look_soon(watch)  # the keeper is about to record the start or the end
+                if watch.pause >= _LAST_LOOK and facts.keeper is not None:
+                    processes.send(facts.keeper, signal.SIGCONT)  # unless somebody stopped it
             return
         if facts.status is JobStatus.ENDED:
             self._tell_exit(watch, facts.exit)

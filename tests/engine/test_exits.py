@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,15 @@ def test_reports_at_once_what_ended_before(jobs: Jobs, watcher: ExitWatcher) -> 
     until_swept(handle.job_dir)
     assert Told(watcher, handle.job_dir).code() == 4
     assert Told(watcher, jobs.start("none", "no-such-program").job_dir).code() == 127
+
+
+def test_a_keeper_that_somebody_stopped_is_let_go_on(jobs: Jobs, watcher: ExitWatcher) -> None:
+    handle = jobs.shell("job", GATE)
+    told = Told(watcher, handle.job_dir)
+    assert handle.facts.keeper is not None
+    processes.send(handle.facts.keeper, signal.SIGSTOP)
+    (jobs.worktree / "go").touch()
+    assert told.code() == 3
 
 
 def test_the_exit_is_not_held_up_by_stubborn_left_overs(jobs: Jobs, watcher: ExitWatcher) -> None:
