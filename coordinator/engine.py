@@ -23,6 +23,7 @@ from coordinator.errors import OwnedElsewhere, PrdTuiError
 from coordinator.events import ClockJumped, CommandReceived, Event, FirstLookTaken, StopRequested, TimePassed
 from coordinator.folders import make_private
 from coordinator.git import Git
+from coordinator.git_locks import clear_own_locks
 from coordinator.history import History
 from coordinator.housekeeping import Housekeeper
 from coordinator.left_overs import sweep_left_overs
@@ -188,9 +189,12 @@ class Engine:
             if record is not None and record.state in FAILED:
                 records[prd_id] = requeued(record, now)
         live = [one.record.run.run_id for one in found if one.effects and one.record.run]
+        worktrees = self._paths.root / self._settings.current().worktree.root
+        for line in clear_own_locks(self._paths, worktrees):
+            self._crew.log.write(line)
         for line in self._crew.context.worktrees.reclaim(live):
             self._crew.log.write(line)
-        sweep_left_overs(self._paths, self._paths.root / self._settings.current().worktree.root)
+        sweep_left_overs(self._paths, worktrees)
         if any(one.copied for one in found):
             self._crew.log.warn(COPIED)
         person = document["holds"].get(PERSON)

@@ -24,13 +24,13 @@ from coordinator.events import (
 )
 from coordinator.faultpoints import reach
 from coordinator.files import write_atomic
+from coordinator.git_locks import clear_index_lock, clear_run_locks
 from coordinator.jobs import JobSpec, JobStatus, inspect
 from coordinator.litter import head_branch
 from coordinator.mending import mend
 from coordinator.model import SETUP, Exit, Prd, Run
 from coordinator.runs import Intent, Journal, command_dirs, new_run_id, runs_of, write_intent
 from coordinator.setup import SetUpFailed, set_up
-from coordinator.snapshot import clear_index_lock
 from coordinator.stashes import pin_stashes
 from coordinator.takedown import bring_back, take_down, tools_of
 from coordinator.verification import put_back_what_was_set_aside
@@ -126,6 +126,8 @@ class Launcher:
         for job_dir in command_dirs(previous):  # of a set-up, say, whose coordinator died
             if inspect(job_dir).status is JobStatus.RUNNING:
                 processes.terminate(job_dir, None, self._context.settings().coordinator.stop_grace)
+        for line in clear_run_locks(self._context.paths, previous):
+            self._context.log.write(line)
         if any((Path(intent.run.run_dir) / "filled").exists() for intent in history):
             done = mend(self._context.git, self._context.worktrees, previous.prd_id, previous.run_id)
             if done:

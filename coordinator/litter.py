@@ -7,7 +7,8 @@ from pathlib import Path
 from coordinator import faultpoints
 from coordinator.errors import GitError
 from coordinator.git import Git
-from coordinator.snapshot import LITTER, clear_index_lock, index_environment, is_litter, reset_entries
+from coordinator.git_locks import clear_index_lock
+from coordinator.snapshot import LITTER, index_environment, is_litter, reset_entries
 
 
 def take_out_litter(git: Git, worktree: Path, branch: str, base_commit: str) -> str | None:

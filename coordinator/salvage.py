@@ -12,11 +12,11 @@ from pathlib import Path
 from coordinator import faultpoints
 from coordinator.errors import GitError
 from coordinator.git import Git
+from coordinator.git_locks import clear_index_lock
 from coordinator.snapshot import (
     GITLINK,
     GONE,
     Snapshot,
-    clear_index_lock,
     differences,
     entries_of,
     index_environment,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,23 +133,6 @@ def reset_entries(
     _index_info(git, cwd, env, removed + added)
 
 
-def clear_index_lock(own: Path, worktree: Path, patience: float = 10.0) -> None:
-    """Removes an index.lock nobody holds any more; waits up to `patience` seconds for one that lives.
-
-    `own` is the git directory of `worktree`. Raises GitError.
-    """
-    lock = own / "index.lock"
-    deadline = time.monotonic() + patience
-    while lock.exists():
-        holder = _user_of(lock, worktree)
-        if holder is None:
-            lock.unlink(missing_ok=True)
-            return
-        if time.monotonic() > deadline:
-            raise GitError(f"process {holder} holds the index of {worktree}: wait for its end, or end it")
-        time.sleep(0.02)
-
-
 def _untouched(git: Git, worktree: Path) -> str | None:
     """HEAD if one look of git finds nothing to take, as after most runs; None where a closer one is due."""
     args = ("--branch", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
@@ -230,22 +212,3 @@ def _index_info(git: Git, cwd: Path, env: Mapping[str, str] | None, lines: list[
     if lines:
         data = b"".join(os.fsencode(line) + b"\0" for line in lines)
         git.run("update-index", "-z", "--index-info", cwd=cwd, env=env, input=data)
-
-
-def _user_of(lock: Path, worktree: Path) -> int | None:
-    """A process that has the lock file open, or a git at work in the worktree: git closes the file early."""
-    top = os.path.realpath(worktree)
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            cwd = os.readlink(entry / "cwd")  # noqa: PTH115 - a deleted directory is no path
-            name = (entry / "comm").read_text()
-            if name.startswith("git") and (cwd == top or cwd.startswith(f"{top}/")):
-                return int(entry.name)
-            for descriptor in (entry / "fd").iterdir():
-                if os.readlink(descriptor) == str(lock):  # noqa: PTH115
-                    return int(entry.name)
-        except OSError:
-            continue  # it ended, or is another user's
-    return None

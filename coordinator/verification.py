@@ -13,6 +13,7 @@ from coordinator.events import GatesInside, GatesOutside, RunVerified, SlotFreed
 from coordinator.faultpoints import reach
 from coordinator.gates import gate_commands, look_outside
 from coordinator.git import Git
+from coordinator.git_locks import clear_run_locks
 from coordinator.lifecycle import exit_sentence
 from coordinator.litter import commits_elsewhere, has_substance, head_branch, take_out_litter
 from coordinator.model import Exit, Prd, Progress, Run
@@ -60,6 +61,8 @@ class Verifier:
         self._watch_stashes(run, journal)
         stored = journal.last("verdict")
         if stored is None:
+            for line in clear_run_locks(context.paths, run):
+                context.log.write(line)
             try:
                 verdict = self._judge(run, exit, journal)
             except GateOutside as why:

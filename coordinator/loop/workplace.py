@@ -8,9 +8,10 @@ from pathlib import Path
 from coordinator import snapshot
 from coordinator.errors import GitError
 from coordinator.git import Git
+from coordinator.git_locks import clear_index_lock
 from coordinator.litter import head_branch
 from coordinator.model import Prd, Story
-from coordinator.snapshot import clear_index_lock, is_litter
+from coordinator.snapshot import is_litter
 from coordinator.texts import columns, one_line
 
 #: Columns of a commit's first line, as git's own documentation and most tools want it.

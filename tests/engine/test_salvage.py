@@ -10,7 +10,7 @@ import pytest
 
 from coordinator import salvage
 from coordinator.errors import GitError
-from coordinator.snapshot import clear_index_lock
+from coordinator.git_locks import clear_index_lock
 from tests.support.repos import git, git_env
 from tests.support.sites import Site, contents
 from tests.support.untouched import fingerprint
