@@ -36,7 +36,7 @@ from coordinator.effects import (
     WatchRun,
 )
 from coordinator.ending import stop_run
-from coordinator.errors import PrdTuiError, disk_refuses
+from coordinator.errors import PrdTuiError, StateError, disk_refuses
 from coordinator.events import CompletionDelayed, DependenciesObserved, EffectFailed
 from coordinator.launch import Launcher, watch
 from coordinator.model import Run
@@ -134,7 +134,7 @@ class Performer:
                 self._pauses.resume(run, wish)
             case EndRun(run, by, grace):
                 if by == BY_DROP:
-                    dropping.want(self._context.paths, run.prd_id, self._context.clock.now())
+                    self._want_drop(run)
                 self._pauses.close(run)
                 stop_run(run, by, grace, self._context.clock, self._context.log)
             case VerifyRun(run, exit):
@@ -191,6 +191,13 @@ class Performer:
                 self._tidier.tidy(ended)
             case CleanRepository():
                 self._context.post(self._cleaner.clean(effect))
+
+    def _want_drop(self, run: Run) -> None:
+        """A disk that refuses keeps nobody from stopping a worker; that it cannot be dropped is told after that."""
+        try:
+            dropping.want(self._context.paths, run.prd_id, self._context.clock.now())
+        except (StateError, OSError) as error:
+            self._context.log.warn(f"{run.prd_id}: {error}")
 
     def _base_commit(self) -> str:
         context = self._context

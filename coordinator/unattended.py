@@ -39,6 +39,7 @@ from coordinator.entries import metrics_event
 from coordinator.errors import OwnedElsewhere
 from coordinator.events import (
     CommandReceived,
+    DropRefused,
     Event,
     FolderAdmitted,
     FolderRefused,
@@ -63,6 +64,8 @@ from coordinator.reducer import reduce
 from coordinator.registry import Registry
 from coordinator.state import EngineState
 from coordinator.takedown import Tools, tools_alone
+
+_UNFILED = "its work is verified and not filed yet: start prd-tui, which files it, then drop it"
 
 
 def execute(paths: Paths, command: Command, *, grace: float) -> Answer:
@@ -110,6 +113,8 @@ class _Session:
         if isinstance(command, StopPrds) and command.everything:
             end_jobs(self._paths, 0.0 if command.kill else self._grace)
         self._apply(CommandReceived("unattended", command))
+        if isinstance(command, DropPrds):
+            self._refuse_unfiled(command.prd_ids)
         before = self._known
         if not self._looks_only:
             self._registry.update(
@@ -123,6 +128,12 @@ class _Session:
         at_once = isinstance(command, StopPrds | PausePrds | ResumePrds | DropPrds | CleanUp)
         later = "" if at_once else " (no coordinator runs: at the next start)"
         return Accepted(final.command_id, final.message + later, True)
+
+    def _refuse_unfiled(self, names: tuple[str, ...]) -> None:
+        """Work that is verified is filed before it goes, and nobody files it here."""
+        for name in names:
+            if self._state.drops.get(name) is False:
+                self._apply(DropRefused(name, _UNFILED))
 
     def _apply(self, event: Event) -> None:
         self._state, effects = reduce(self._state, event, self._clock.now())
