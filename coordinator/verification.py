@@ -78,11 +78,13 @@ class Verifier:
         context.post(RunVerified(run.prd_id, run.run_id, verdict_of(stored)))
 
     def look_at_gates(self, run: Run) -> None:
-        """Carries out `LookAtGates`: posts GatesOutside or GatesInside."""
+        """Carries out `LookAtGates`: posts GatesInside, or nothing.
+
+        Nothing, as the run may be judged anew by now: that it waits is for that to say.
+        """
         intent = read_intent(self._context.paths, Path(run.run_dir))
-        why = self._outside(intent) if intent else ""
-        where = GatesOutside(run.prd_id, run.run_id, why) if why else GatesInside(run.prd_id, run.run_id)
-        self._context.post(where)
+        if intent is None or not self._outside(intent):
+            self._context.post(GatesInside(run.prd_id, run.run_id))
 
     def _outside(self, intent: Intent) -> str:
         commands = gate_commands(self._context.settings().coordinator.verify, intent.frozen)
