@@ -63,7 +63,7 @@ class Crew:
         self.intake = Intake(paths, desk.post, take_commands=desk.take_commands, warn=self.log.warn)
         refresh, hang_after = _seconds(settings, "refresh"), _seconds(settings, "hang_after")
         self.progress = ProgressWatch(desk.records, desk.post, refresh, clock)
-        self.health = HealthWatch(desk.records, desk.post, hang_after, clock)
+        self.health = HealthWatch(desk.records, desk.post, hang_after, clock, self.log)
         executor = LocalExecutor()
         self.context = Context(
             paths=paths,

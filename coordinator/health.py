@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from coordinator import prd_file
 from coordinator.clock import Clock
+from coordinator.engine_log import EngineLog
 from coordinator.events import Event, RunHung, RunRevived
 from coordinator.identity import Identity
 from coordinator.jobs import inspect
@@ -57,11 +58,13 @@ class HealthWatch:
         post: Callable[[Event], None],
         limit: Callable[[], float],
         clock: Clock,
+        log: EngineLog,
     ) -> None:
         self._records = records
         self._post = post
         self._limit = limit
         self._clock = clock
+        self._log = log
         self._pulses: dict[str, _Pulse] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="health", daemon=True)
@@ -74,7 +77,10 @@ class HealthWatch:
 
     def _loop(self) -> None:
         while not self._ended.wait(self.interval):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - no descriptor left for /proc, say: the next look tries again
+                self._log.failure("looking for runs that hang", error)
 
     @property
     def interval(self) -> float:

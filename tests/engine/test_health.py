@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+from coordinator.clock import SystemClock
 from coordinator.commands import PausePrds, ResumePrds
+from coordinator.engine_log import EngineLog
+from coordinator.health import HealthWatch
 from coordinator.model import PrdState
+from coordinator.state import Record
 from tests.support.cli import CONFIG, make_project, registry
 from tests.support.engines import engine_on, give, row, said, wait_for_state
 from tests.support.repos import drop_prd, prd_json
@@ -77,3 +83,23 @@ def test_no_time_of_a_pause_counts(tmp_path: Path) -> None:
         give(engine, PausePrds(("paused",)))
         assert "hung" not in row(engine, "paused").marks, "a paused one does not hang"
         assert [text for text in said(engine) if "not hung any more" in text], said(engine)
+
+
+def test_a_look_that_fails_is_not_the_last_one(tmp_path: Path) -> None:
+    looks = 0
+
+    def records() -> Mapping[str, Record]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return {}
+
+    clock = SystemClock()
+    watch = HealthWatch(records, lambda _event: None, lambda: 1.0, clock, EngineLog(tmp_path / "log", clock))
+    watch.start()
+    try:
+        wait_until(lambda: looks > 1)
+    finally:
+        watch.stop()
+    assert "Too many open files" in (tmp_path / "log").read_text()
