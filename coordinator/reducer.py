@@ -142,7 +142,12 @@ def _keep_time(state: EngineState, jump: float) -> EngineState:
             state = state.with_record(replace(record, paused_seconds=record.paused_seconds + jump))
         elif record.state in QUEUED and record.not_before:
             state = state.with_record(replace(record, not_before=record.not_before + jump))
-    return replace(state, observed_at=state.observed_at + jump, protected_at=state.protected_at + jump)
+    return replace(
+        state,
+        observed_at=state.observed_at + jump,
+        protected_at=state.protected_at + jump,
+        tidied_at=state.tidied_at + jump,
+    )
 
 
 # -- the queue -------------------------------------------------------------------------------------------

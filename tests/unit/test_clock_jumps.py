@@ -74,7 +74,8 @@ def test_the_time_that_a_run_shows_does_not_jump(jump: float, worked: float, pau
 
 def test_a_wait_before_a_retry_and_between_looks_stays_as_long_as_it_was() -> None:
     queued = Record("a", "a", PrdState.QUEUED, not_before=1_000_005.0)
-    state = EngineState(records={"a": queued}, observed_at=999_999.0)
+    state = EngineState(records={"a": queued}, observed_at=999_999.0, tidied_at=999_990.0)
     back, _ = reduce(state, ClockJumped(-3600.0), 996_400.0)
     assert back.records["a"].not_before == 996_405.0
     assert back.observed_at == 996_399.0
+    assert back.tidied_at == 996_390.0
