@@ -27,7 +27,7 @@ from coordinator.effects import AnswerCommand, CleanRepository, Effect, EndRun, 
 from coordinator.events import CleanedUp
 from coordinator.model import FAILED, PERSON, QUEUED, RESUME, PrdState
 from coordinator.pause_steps import CAN_RESUME, can_pause, pause_over
-from coordinator.state import BASE_CHECK, BaseStatus, EngineState, Record, is_done
+from coordinator.state import BASE_CHECK, EngineState, Record, is_done
 from coordinator.tidy_steps import standing
 
 Step = tuple[EngineState, tuple[Effect, ...]]
@@ -111,7 +111,7 @@ def _stop_command(state: EngineState, command_id: str, command: StopPrds, now: f
         effects.extend(wanted)
     waiting = frozenset(record.prd_id for record in chosen if record.holds_slot)
     message = f"stopping {_runs(len(waiting))}"
-    if command.everything and state.base.status is BaseStatus.CHECKING:
+    if command.everything and state.base.under_way:
         waiting |= {BASE_CHECK}
     if waiting:
         state = replace(state, open_stops={**state.open_stops, command_id: waiting})
@@ -281,7 +281,7 @@ def answer_finished(state: EngineState) -> Step:
 
 def _is_to_stop(state: EngineState, name: str) -> bool:
     if name == BASE_CHECK:
-        return state.base.status is BaseStatus.CHECKING and state.base.outdated
+        return state.base.under_way and state.base.outdated
     record = state.records.get(name)
     return record is not None and record.holds_slot
 

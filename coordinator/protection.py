@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from coordinator import pause_steps
+from coordinator.commands import StopMode
 from coordinator.effects import CheckBase, Effect, EndBaseCheck, LookAtGates, VerifyRun
 from coordinator.events import (
     BaseCheckBegun,
@@ -41,7 +42,8 @@ def apply(state: EngineState, event: Event) -> Step:
         case BaseChecked():
             return replace(state, base=_judged(state.base, event)), ()
         case BaseUnchanged():
-            return replace(state, base=replace(state.base, looking=False)), ()
+            base = replace(state.base, looking=False)
+            return replace(state, base=Base(base.settings) if base.outdated else base), ()
         case RoomMeasured(disk, memory, starving):
             return replace(state, shortage=Shortage(disk, memory, starving)), ()
         case SettingsChanged():
@@ -55,7 +57,7 @@ def protect(state: EngineState, event: Event, now: float) -> Step:
     effects: list[Effect] = []
     if isinstance(event, TimePassed) and now - state.protected_at >= LOOK_EVERY:
         state, effects = _look_again(replace(state, protected_at=now))
-    if state.shortage is not None and state.ending is None:
+    if state.shortage is not None and state.ending in (None, StopMode.DRAIN):
         state, wished = _pause_or_continue(state, state.shortage, now)
         effects += wished
     holds = {kind: why for kind, why in state.holds.items() if kind not in PROTECTIVE} | _protective(state)
@@ -90,8 +92,8 @@ def begin_check(state: EngineState) -> Step:
 
 
 def end_check(state: EngineState) -> Step:
-    """Gives up a check that is under way; it is made anew before the next start."""
-    if state.base.status is not BaseStatus.CHECKING:
+    """Gives up a check that is under way, or the look that may become one; it is made anew before the next start."""
+    if not state.base.under_way:
         return state, ()
     return replace(state, base=replace(state.base, outdated=True)), (EndBaseCheck(),)
 
@@ -112,7 +114,7 @@ def look_anew(state: EngineState, settings: str | None = None) -> Step:
     effects: list[Effect] = []
     base = state.base
     changed = settings is not None and settings != base.settings
-    if base.status is BaseStatus.CHECKING and changed:
+    if base.under_way and changed:
         state, given_up = end_check(state)
         effects += given_up
     elif base.status is BaseStatus.RED or changed:
@@ -133,14 +135,15 @@ def release(state: EngineState) -> Step:
 
 
 def _look_again(state: EngineState) -> tuple[EngineState, list[Effect]]:
-    """The base may have moved, or a gate's program."""
+    """The base may have moved, or a gate's program. A queue that is held anyway runs no gates on the base."""
     effects: list[Effect] = [
         LookAtGates(record.run)
         for record in state.records.values()
         if record.gates_held and record.run is not None
     ]
     base = state.base
-    if base.status is BaseStatus.RED and not base.looking and state.ending is None:
+    held = state.ending is not None or state.holds.keys() - {BASE, OUTSIDE}
+    if base.status is BaseStatus.RED and not base.looking and not held:
         effects.append(CheckBase(unless=base.key))
         state = replace(state, base=replace(base, looking=True))
     return state, effects

@@ -106,6 +106,11 @@ class Base:
     key: str = ""  # what was found red: base and settings
     looking: bool = False  # whether that is still the same is being looked at
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a word about the base will come."""
+        return self.status is BaseStatus.CHECKING or self.looking
+
 
 @dataclass(frozen=True)
 class Shortage:

@@ -16,6 +16,7 @@ from coordinator.commands import (
     Rejected,
     ReleaseQueue,
     ResumePrds,
+    StopMode,
     StopPrds,
 )
 from coordinator.effects import (
@@ -43,6 +44,7 @@ from coordinator.events import (
     RunPaused,
     RunVerified,
     SettingsChanged,
+    StopRequested,
     TimePassed,
     Verdict,
 )
@@ -159,6 +161,37 @@ def test_stop_all_gives_up_a_check_and_waits_for_its_end() -> None:
     assert bench.state.base.status is BaseStatus.UNKNOWN
 
 
+def a_red_base() -> Bench:
+    bench = Bench(engine(record("a"), **GATED))
+    bench.give(TimePassed(), BaseCheckBegun("x"), BaseChecked("gate `x` failed", key="k"))
+    return bench
+
+
+def test_a_queue_that_is_held_anyway_runs_no_gates_on_the_base() -> None:
+    for event in (CommandReceived("c", StopPrds(everything=True)), SHORT):
+        bench = a_red_base()
+        bench.give(event)
+        bench.now += 11
+        assert bench.give(TimePassed()) == []
+
+
+def test_a_look_at_a_red_base_is_given_up_like_a_check() -> None:
+    bench = a_red_base()
+    bench.now += 11
+    bench.give(TimePassed())
+    effects = bench.tell(StopPrds(everything=True))
+    assert EndBaseCheck() in effects, "it would run gates where the base has moved"
+    assert [answer.done for answer in answers(effects) if isinstance(answer, Accepted)] == [False]
+    effects = bench.give(BaseUnchanged())
+    assert [answer.done for answer in answers(effects) if isinstance(answer, Accepted)] == [True]
+
+    bench = a_red_base()
+    bench.now += 11
+    bench.give(TimePassed())
+    assert bench.give(SettingsChanged(3, 0, 30.0, "other")) == [EndBaseCheck()]
+    assert bench.give(BaseCheckBegun("x"), BaseChecked()) == [CheckBase()], "green by what counts no more"
+
+
 # -- gates outside ---------------------------------------------------------------------------------------
 
 
@@ -232,6 +265,12 @@ def test_what_a_full_disk_paused_goes_on_and_what_a_person_paused_does_not() -> 
     assert bench.state.records["a"].reason == "paused by you"
     assert bench.give(SHORT) == [ContinueRun(run_of("b"), 2)]
     assert bench.states()["a"] is PrdState.PAUSED
+
+
+def test_what_a_full_disk_paused_goes_on_while_the_engine_drains() -> None:
+    bench = Bench(running("a"))
+    bench.give(STARVING, RunPaused("a", "r1", 1), StopRequested(StopMode.DRAIN))
+    assert bench.give(RoomMeasured()) == [ContinueRun(run_of("a"), 2)]
 
 
 def test_a_persons_word_counts_more_than_a_full_disk() -> None:
