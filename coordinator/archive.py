@@ -43,5 +43,5 @@ def write_archive(archives: Path, run: Run, folder: Path, now: float) -> None:
 
 
 def _plain_files(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Files, folders and links: a pipe or a device would block the archive."""
-    return entry if entry.isreg() or entry.isdir() or entry.issym() else None
+    """Files, folders and links of both kinds: a pipe or a device would block the archive."""
+    return entry if entry.isreg() or entry.isdir() or entry.issym() or entry.islnk() else None

@@ -28,9 +28,8 @@ from coordinator.locks import OwnerLock, read_owner
 from coordinator.model import Run
 from coordinator.moved import reconnect
 from coordinator.paths import Paths
-from coordinator.removal import erase, left_overs, why_it_stays
+from coordinator.removal import erase, left_overs, set_all_aside, why_it_stays
 from coordinator.runs import recorded_prds, runs_of
-from coordinator.salvage import set_aside
 from coordinator.takedown import take_down, tools_alone
 from coordinator.worktrees import Entry
 
@@ -223,7 +222,7 @@ class _Going:
         there = [entry for entry in self._tools.worktrees.entries()[1:] if entry.run_id]
         for entry in there:
             if entry.path.exists():
-                set_aside(self._git, entry.path, entry.path.name, self._run_id(entry))
+                set_all_aside(self._git, entry.path, entry.path.name, self._run_id(entry))
         for entry in there:
             run = self._newest_run(entry)
             if run is not None:

@@ -22,7 +22,7 @@ from coordinator.files import sync_directory, write_atomic
 from coordinator.metrics import Metrics
 from coordinator.model import Run
 from coordinator.paths import Paths
-from coordinator.removal import loose_commits
+from coordinator.removal import loose_commits, set_all_aside
 from coordinator.runs import Journal, new_run_id, runs_of
 from coordinator.takedown import Tools, take_down, why_not
 
@@ -119,7 +119,7 @@ class Dropper:
         if reason := why_not(tools, run.prd_id, run, kept=loose):
             raise PrdTuiError(reason)
         if entry and entry.path.exists():
-            salvage.set_aside(git, entry.path, run.prd_id, run.run_id)
+            set_all_aside(git, entry.path, run.prd_id, run.run_id)
         ref = dropped_ref(run)
         found = [
             git.head_commit(salvage.salvage_ref(run.prd_id, run.run_id)),

@@ -42,7 +42,11 @@ def refs_that_hold_work(git: Git) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def _dated(git: Git) -> list[tuple[str, str, float]]:
-    """Ref, commit and when it was made: the newer one of the commit's date and the ref's own file."""
+    """Ref, commit and when it was made: the newer one of the commit's date and the ref's own file.
+
+    A stash may be much older than its pin, whose own file goes when git packs refs: then it is as old as that.
+    """
+    packed = git.paths.common / "packed-refs"
     lines = git.run(
         "for-each-ref", "--format=%(refname) %(objectname) %(committerdate:unix)", *_KINDS
     ).text.split("\n")
@@ -50,6 +54,8 @@ def _dated(git: Git) -> list[tuple[str, str, float]]:
     for line in filter(None, lines):
         ref, commit, date = line.rsplit(" ", 2)
         file = git.paths.common / ref
+        if ref.startswith(_STASH) and not file.is_file():
+            file = packed
         written = file.stat().st_mtime if file.is_file() else 0.0
         found.append((ref, commit, max(float(date or 0), written)))
     return found

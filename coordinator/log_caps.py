@@ -1,11 +1,12 @@
 """Keeps logs of runs from filling the disk: a full one gives its content to `<name>.1` and begins anew.
 
 Whoever writes it goes on with the same open file, so it is emptied in place. Writers append (O_APPEND), hence no
-hole of zeros is left where they were.
+hole of zeros is left where they were. One that does not append goes on where it was: holes count for nothing.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,8 +43,8 @@ def _cap(log: Path, limit: float) -> str:
     except OSError:
         return ""  # there is none yet, or no more
     try:
-        size = os.fstat(file).st_size
-        if size <= limit:
+        status = os.fstat(file)
+        if min(status.st_size, status.st_blocks * 512) <= limit:
             return ""
         kept = _set_aside(file, older_part(log))
         os.ftruncate(file, 0)
@@ -54,21 +55,38 @@ def _cap(log: Path, limit: float) -> str:
 
 
 def _set_aside(file: int, target: Path) -> int:
-    """Copies the whole file to `target`, in whose place the part before it goes. Returns the bytes copied."""
+    """Copies the whole file, holes apart, to `target`, in whose place the part before it goes.
+
+    Returns the bytes copied.
+    """
     partial = target.with_name(f".{target.name}.tmp")
     copy = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        done = 0
+        done = copied = 0
         for _ in range(_ROUNDS):
             before, end = done, os.fstat(file).st_size
             while done < end:
-                done += os.sendfile(copy, file, done, min(_CHUNK, end - done))
+                start, stop = _written(file, done, end)
+                sent = os.sendfile(copy, file, start, min(_CHUNK, stop - start)) if start < stop else 0
+                copied += sent
+                done = start + sent if sent else end  # its writer may have shortened it
             if done == before:
                 break
         partial.rename(target)
-        return done
+        return copied
     except OSError:
         partial.unlink(missing_ok=True)
         raise
     finally:
         os.close(copy)
+
+
+def _written(file: int, begin: int, end: int) -> tuple[int, int]:
+    """The first stretch between two bytes of a file that is no hole; an empty one at `end` if there is none."""
+    try:
+        start = os.lseek(file, begin, os.SEEK_DATA)
+        return start, min(end, os.lseek(file, start, os.SEEK_HOLE))
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return end, end

@@ -10,8 +10,8 @@ from coordinator.errors import GitError
 from coordinator.files import write_atomic
 from coordinator.git import Git
 from coordinator.moved import belongs_elsewhere
-from coordinator.removal import directory_of
-from coordinator.worktrees import Worktrees
+from coordinator.removal import directory_of, loose_commits
+from coordinator.worktrees import Entry, Worktrees
 
 
 def mend(git: Git, worktrees: Worktrees, prd_id: str, run_id: str) -> str | None:
@@ -33,6 +33,7 @@ def mend(git: Git, worktrees: Worktrees, prd_id: str, run_id: str) -> str | None
             if _is_sound(git, path):
                 return f"the .git file of {path} was gone and was written anew"
         kept = _keep_last_commit(git, own, prd_id, run_id) if own else ""
+        _keep_others(git, worktrees.entry(path), f"refs/prd/salvage/{prd_id}/{run_id}-head")
         # A name that no PRD can have.
         names = (path.with_name(f"{path.name}~{run_id}{f'-{n}' if n else ''}") for n in count())
         aside = next(name for name in names if not name.exists())
@@ -61,3 +62,11 @@ def _keep_last_commit(git: Git, own: Path, prd_id: str, run_id: str) -> str:
     ref = f"refs/prd/salvage/{prd_id}/{run_id}-head"
     git.run("update-ref", ref, commit)
     return f", its last commit kept as {ref}"
+
+
+def _keep_others(git: Git, entry: Entry | None, ref: str) -> None:
+    """Keeps, by refs beside `ref`, what else was committed there and that neither it nor a branch holds."""
+    kept = [ref]
+    while entry is not None and (loose := loose_commits(git, entry, kept)):
+        kept.append(f"{ref}-{len(kept)}")
+        git.run("update-ref", kept[-1], loose[0])

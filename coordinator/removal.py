@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,12 +13,16 @@ from typing import TYPE_CHECKING
 from coordinator.errors import GitError
 from coordinator.git import Git
 from coordinator.proctable import read_process
+from coordinator.salvage import Salvage, set_aside
 from coordinator.snapshot import take
 
 if TYPE_CHECKING:
     from coordinator.worktrees import Entry
 
 _GOING = ".going-"
+_LEFT_OVER = re.compile(r"\..+\.going-.+-(\d+)")
+#: How git begins what it notes of a commit that it made. Those of a rebase take each other's place.
+_MADE = re.compile(r"(commit|cherry-pick|revert|am|merge|pull)\b(?!.*: Fast-forward)(?! --rebase)")
 
 
 def why_it_stays(git: Git, entry: Entry, kept: Collection[str] = ()) -> str:
@@ -28,10 +33,14 @@ def why_it_stays(git: Git, entry: Entry, kept: Collection[str] = ()) -> str:
     path = entry.path
     if entry.run_id is None:
         return f"{path} is not a worktree of prd-tui's: remove it with `git worktree remove`"
-    if entry.head is None or loose_commits(git, entry, kept):
-        return f"{path} has commits on no branch: make one there with `git switch -c NAME`"
+    if entry.head is None:
+        return f"{path} has no commit checked out: switch to a branch there"
+    if loose := loose_commits(git, entry, kept):
+        return f"{path} has commits on no branch: `git branch NAME {loose[0]}` gives them one"
     if not path.exists():
         return ""
+    if inner := _worktree_inside(git, path):
+        return f"{inner} is a worktree in {path}: `git worktree move` it elsewhere first"
     if nested := _nested(git, path):
         return f"{path} holds a repository of its own ({nested}): move that elsewhere first"
     if somebody := next(_at_work_in(path), ""):
@@ -64,9 +73,27 @@ def directory_of(git: Git, path: Path) -> Path | None:
     """Where git keeps what belongs to the worktree at `path`, looked up from the repository's side."""
     for pointer in git.paths.common.glob("worktrees/*/gitdir"):
         with contextlib.suppress(OSError):
-            if Path(pointer.read_text(errors="surrogateescape").rstrip("\n")) == path / ".git":
+            if _link_named_by(pointer) == path / ".git":
                 return pointer.parent
     return None
+
+
+def set_all_aside(git: Git, path: Path, prd_id: str, run_id: str) -> Salvage | None:
+    """As `set_aside`, for a worktree that goes: with changes that git was told not to look for.
+
+    Raises GitError.
+    """
+    listed = git.run("ls-files", "-v", "-z", cwd=path, check=False).fields()  # none of a damaged index
+    hidden = [
+        name
+        for tag, _, name in (field.partition(" ") for field in listed)
+        if (tag.islower() or tag == "S") and os.path.lexists(path / name)
+    ]
+    if hidden:
+        names = b"".join(os.fsencode(name) + b"\0" for name in hidden)
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
+            git.run("update-index", flag, "-z", "--stdin", cwd=path, input=names)
+    return set_aside(git, path, prd_id, run_id)
 
 
 def place_to_go(path: Path, run_id: str) -> Path:
@@ -79,14 +106,17 @@ def left_overs(root: Path) -> list[Path]:
     return sorted(
         path
         for path in root.glob(f".*{_GOING}*")
-        if path.is_dir()
+        if (name := _LEFT_OVER.fullmatch(path.name))
+        and path.is_dir()
         and not path.is_symlink()
-        and not Path("/proc", path.name.rpartition("-")[2]).exists()
+        and not Path("/proc", name[1]).exists()
     )
 
 
 def erase(directory: Path) -> None:
     """Removes a directory with all in it, folders closed even to their owner too, following no link."""
+    with contextlib.suppress(OSError):
+        directory.chmod(0o700)
     for folder, names, _ in os.walk(directory):
         for place in (Path(folder) / name for name in names):
             if not place.is_symlink():
@@ -103,11 +133,27 @@ def _committed_there(own: Path) -> set[str]:
         for line in (own / "logs" / "HEAD").read_text(errors="replace").splitlines():
             ids, _, deed = line.partition("\t")
             old, new = [*ids.split(" ", 2), "", ""][:2]
-            if deed.startswith("commit"):
+            if _MADE.match(deed):
                 made.add(new)
             if deed.startswith("commit (amend)"):
                 amended.add(old)
     return made - amended
+
+
+def _link_named_by(pointer: Path) -> Path:
+    """The `.git` file of a worktree that an entry's `gitdir` names, be it from the entry. Raises OSError."""
+    link = pointer.read_text(errors="surrogateescape").rstrip("\n")
+    return Path(os.path.normpath(pointer.parent / link))
+
+
+def _worktree_inside(git: Git, path: Path) -> Path | None:
+    """Another worktree that lies in it, be it in a folder that git ignores: somebody's, with work of its own."""
+    for pointer in git.paths.common.glob("worktrees/*/gitdir"):
+        with contextlib.suppress(OSError):
+            inner = _link_named_by(pointer).parent
+            if path in inner.parents and inner.exists():
+                return inner
+    return None
 
 
 def _nested(git: Git, path: Path) -> str:

@@ -43,6 +43,10 @@ def set_up(
                 f"Setting up the worktree of {run.prd_id} failed, {result.explanation()}: mend worktree.setup "
                 f"(prd-tui logs {run.prd_id} shows the output), then release the queue."
             )
+    if not context.worktrees.is_filled(run.prd_id):
+        raise SetUpFailed(
+            f"Setting up the worktree of {run.prd_id} destroyed it: mend worktree.setup, then release the queue."
+        )
     context.worktrees.mark_set_up(run.prd_id)
     reach("set-up-marked")
 

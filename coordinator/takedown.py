@@ -21,7 +21,7 @@ from coordinator.jobs import JobStatus, inspect
 from coordinator.model import Run
 from coordinator.moved import reconnect
 from coordinator.paths import Paths
-from coordinator.removal import why_it_stays
+from coordinator.removal import set_all_aside, why_it_stays
 from coordinator.runs import Journal, job_dirs, runs_of
 from coordinator.salvage import Salvage
 from coordinator.setup import tear_down
@@ -83,12 +83,15 @@ def take_down(tools: Tools, prd_id: str, run: Run, kept: Collection[str] = ()) -
         return None
     if reason := why_not(tools, prd_id, run, kept):
         raise PrdTuiError(reason)
+    before = None
     if path.exists():
         _keep_folder(tools, run)
+        # The commands that follow may clean up after themselves, and more.
+        before = set_all_aside(tools.git, path, prd_id, run.run_id)
         tools.worktrees.unmark_set_up(prd_id)
         for warning in tear_down(tools.shell, run, _slot(tools, run)):
             tools.log.warn(warning)
-    salvage = tools.worktrees.remove(prd_id, run.run_id, path=path, kept=kept)
+    salvage = tools.worktrees.remove(prd_id, run.run_id, path=path, kept=kept) or before
     journal = Journal(run.run_dir)
     if salvage is not None:
         journal.write("set aside", tools.clock.now(), ref=salvage.ref)
@@ -111,6 +114,8 @@ def bring_back(paths: Paths, run: Run) -> None:
         if folder.is_dir():
             copy_prd(folder, Path(run.worktree), run.prd_id, overwrite=True)
             return
+        if (Path(intent.run.run_dir) / "start.json").exists():
+            return  # its worker went on from what an earlier one left, and kept of it what it committed
 
 
 def _keep_folder(tools: Tools, run: Run) -> None:

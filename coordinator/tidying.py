@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -59,23 +60,35 @@ class Tidier:
         self._settings = settings
         self._say = say
         self._lock = threading.Lock()
+        self._due: deque[tuple[Standing, ...]] = deque(maxlen=1)
         self._said: set[str] = set()
 
     def tidy(self, ended: Iterable[Standing]) -> None:
-        """What cannot be proved to be kept is left, and told once."""
-        with self._lock:
-            self._tools.worktrees.sweep()
-            settings = self._settings()
-            base = branches.base_commit(self._tools.git, settings.coordinator.base_branch)
-            for run, why in superfluous(self._tools, settings.worktree, ended, base):
-                try:
-                    kept = take_down_if_newest(self._tools, run)
-                    if kept is not None:
-                        self._tell(
-                            f"what was not committed in the worktree of {run.prd_id} is kept as {kept.ref}"
-                        )
-                except (PrdTuiError, OSError) as error:
-                    self._tell(f"the worktree of {run.prd_id} ({why}) is left: {error}")
+        """What cannot be proved to be kept is left, and told once.
+
+        Where somebody is at it, who may be long in tearing down, they take the newest wish over.
+        """
+        self._due.append(tuple(ended))
+        while self._due and self._lock.acquire(blocking=False):
+            try:
+                if self._due:
+                    self._look(self._due.pop())
+            finally:
+                self._lock.release()
+
+    def _look(self, ended: tuple[Standing, ...]) -> None:
+        self._tools.worktrees.sweep()
+        settings = self._settings()
+        base = branches.base_commit(self._tools.git, settings.coordinator.base_branch)
+        for run, why in superfluous(self._tools, settings.worktree, ended, base):
+            try:
+                kept = take_down_if_newest(self._tools, run)
+                if kept is not None:
+                    self._tell(
+                        f"what was not committed in the worktree of {run.prd_id} is kept as {kept.ref}"
+                    )
+            except (PrdTuiError, OSError) as error:
+                self._tell(f"the worktree of {run.prd_id} ({why}) is left: {error}")
 
     def _tell(self, sentence: str) -> None:
         if sentence not in self._said:

@@ -65,12 +65,15 @@ class Place:
         """The person's environment without what points git elsewhere, plus who the process is and `extra`."""
         local = set(git_variables)
         env = {key: value for key, value in inherited.items() if key not in local}
+        ceilings = (str(Path(self.run.worktree).parent), inherited.get("GIT_CEILING_DIRECTORIES", ""))
         env |= {
             "PRD_ID": self.run.prd_id,
             "PRD_JSON": str(self.prd_json),
             "PRD_RUN_ID": self.run.run_id,
             "PRD_SLOT": str(self.slot),
             "PRD_PORT": str(self.port),
+            # Without its .git, a worktree in the checkout must not let git climb to the person's own.
+            "GIT_CEILING_DIRECTORIES": os.pathsep.join(filter(None, ceilings)),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_EDITOR": "true",
             "PAGER": "cat",

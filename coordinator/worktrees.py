@@ -15,7 +15,7 @@ from coordinator.errors import GitError, PrdTuiError, git_error
 from coordinator.git import Git, held
 from coordinator.paths import Paths
 from coordinator.removal import erase
-from coordinator.salvage import Salvage, set_aside
+from coordinator.salvage import Salvage
 from coordinator.turns import Turns
 from coordinator.worktree_entries import is_placed
 
@@ -196,7 +196,7 @@ class Worktrees:
         if reason := removal.why_it_stays(self._git, entry, kept):
             raise GitError(reason)
         going = removal.place_to_go(path, run_id)
-        salvage = set_aside(self._git, path, prd_id, run_id) if path.exists() else None
+        salvage = removal.set_all_aside(self._git, path, prd_id, run_id) if path.exists() else None
         with self._git.locked():
             try:
                 if path.exists():

@@ -120,3 +120,12 @@ def test_a_set_up_whose_coordinator_died_is_begun_again(tmp_path: Path) -> None:
             assert second.wait(60) == 0
     assert runs_started(repo, "p") == 1
     check_invariant(repo, ["p"])
+
+
+def test_one_that_destroys_its_worktree_holds_the_queue(tmp_path: Path) -> None:
+    repo = make_project(tmp_path, config=config("rm .git"))
+    drop_prd(repo, "p")
+    done = prd_tui(repo, "run", "--timeout", "30s")
+    assert done.returncode == 1
+    assert "Setting up the worktree of p destroyed it: mend worktree.setup" in done.stderr
+    assert runs_started(repo, "p") == 0

@@ -95,6 +95,17 @@ def test_what_is_salvaged_for_a_retry_stays_however_old(site: Site) -> None:
     assert goes(found) == ["ref refs/prd/dropped/x/run-1", "ref refs/prd/salvage/done/run-1"]
 
 
+def test_the_pin_of_an_old_stash_is_not_as_old_as_the_stash(site: Site) -> None:
+    old = f"{OLD:.0f} +0000"
+    env = {"GIT_AUTHOR_DATE": old, "GIT_COMMITTER_DATE": old, **site.git.identity()}
+    commit = site.git.run("commit-tree", site.git.tree_of("HEAD"), "-m", "stash", env=env).text
+    git(site.repo, "update-ref", f"refs/prd/stash/{commit}", commit)
+    git(site.repo, "pack-refs", "--all")  # as `git gc` does
+    assert goes(plan(site)) == []
+    os.utime(site.repo / ".git" / "packed-refs", (OLD, OLD))
+    assert goes(plan(site)) == [f"ref refs/prd/stash/{commit}"]
+
+
 def test_half_made_worktrees_go_and_those_of_unknown_prds_are_named(site: Site) -> None:
     a_run(site, "half", 1)
     site.begin("half", "run-1", "feature/half-1")

@@ -89,3 +89,18 @@ def test_a_worker_that_says_too_much_completes_all_the_same(tmp_path: Path) -> N
     assert log.stat().st_size < 1_000_000 < older_part(log).stat().st_size
     assert "was set aside" in (log.parent.parent / "coordinator.log").read_text()
     check_invariant(repo, ["p"])
+
+
+def test_a_writer_that_does_not_append_costs_no_more_than_it_writes(tmp_path: Path) -> None:
+    log = tmp_path / "p_worker.log"
+    with log.open("wb", buffering=0) as writer:
+        writer.write(b"line 1\n" * 10_000)
+        assert cap_logs([log], 50_000)
+        writer.write(b"line 2\n")
+        assert log.stat().st_size > 50_000, "it goes on where it was"
+        assert cap_logs([log], 50_000) == []
+        writer.write(b"line 2\n" * 19_999)
+    assert older_part(log).read_bytes() == b"line 1\n" * 10_000
+    assert cap_logs([log], 50_000)
+    assert older_part(log).read_bytes().count(b"line 2\n") == 20_000
+    assert older_part(log).stat().st_size < 150_000

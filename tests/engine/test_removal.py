@@ -14,6 +14,7 @@ import pytest
 from coordinator import branches
 from coordinator.errors import GitError
 from coordinator.git import Git, discover
+from coordinator.removal import directory_of, loose_commits, why_it_stays
 from coordinator.worktrees import Worktrees
 from tests.support.cli import ROOT
 from tests.support.repos import git
@@ -38,6 +39,68 @@ def test_commits_that_only_the_log_of_head_knows_keep_it(site: Site) -> None:
         site.worktrees.remove("A", "run-1")
     assert site.worktrees.remove("A", "run-1", kept=("refs/prd/dropped/A/run-1",)) is None
     assert not worktree.exists()
+
+
+@pytest.mark.parametrize("deed", ["cherry-pick", "revert --no-edit", "merge --no-ff --no-edit"])
+def test_however_git_made_them_and_what_is_advised_helps(site: Site, deed: str) -> None:
+    worktree = site.start("A")
+    git(worktree, "switch", "-q", "-c", "other")
+    git(worktree, "commit", "-q", "--allow-empty", "-m", "filler")
+    (worktree / "x.txt").write_text("x\n")
+    git(worktree, "add", "-A")
+    git(worktree, "commit", "-q", "-m", "x")
+    git(worktree, "switch", "-q", "--detach", "other" if "revert" in deed else site.base)
+    git(worktree, *deed.split(), "other")
+    made = git(worktree, "rev-parse", "HEAD")
+    git(worktree, "switch", "-q", "feature/A")
+    entry = site.worktrees.entry(worktree)
+    assert entry is not None
+    assert loose_commits(site.git, entry) == [made]
+    advice = why_it_stays(site.git, entry).split("`")[1]
+    git(worktree, *advice.replace("NAME", "kept").split()[1:])
+    assert why_it_stays(site.git, entry) == ""
+
+
+def test_a_worktree_in_it_keeps_it_though_git_ignores_its_folder(site: Site) -> None:
+    worktree = site.start("A")
+    (worktree / ".gitignore").write_text(".agent/\n")
+    git(worktree, "commit", "-q", "-a", "-m", "ignore")
+    git(worktree, "worktree", "add", "-q", "-b", "theirs", ".agent/theirs")
+    (worktree / ".agent" / "theirs" / "loose.txt").write_text("loose\n")
+    with pytest.raises(GitError, match="theirs is a worktree in"):
+        site.worktrees.remove("A", "run-1")
+    assert (worktree / ".agent" / "theirs" / "loose.txt").exists()
+
+
+def test_changes_that_git_was_told_not_to_look_for_are_set_aside(site: Site) -> None:
+    worktree = site.start("A")
+    git(worktree, "update-index", "--assume-unchanged", "a.txt")
+    git(worktree, "update-index", "--skip-worktree", "deep/er/b.txt", "run.sh")
+    (worktree / "a.txt").write_text("changed\n")
+    (worktree / "deep" / "er" / "b.txt").write_text("changed\n")
+    (worktree / "run.sh").unlink()  # as in a sparse checkout, where that is no change
+    kept = site.worktrees.remove("A", "run-1")
+    assert kept is not None
+    assert git(site.repo, "diff", "--name-status", "main", kept.ref).split() == [
+        "M",
+        "a.txt",
+        "M",
+        "deep/er/b.txt",
+    ]
+
+
+def test_an_entry_that_names_its_worktree_from_where_it_lies_is_found(site: Site) -> None:
+    worktree = site.start("A")
+    own = site.repo / ".git" / "worktrees" / "A"
+    (own / "gitdir").write_text(f"{os.path.relpath(worktree / '.git', own)}\n")
+    assert directory_of(site.git, worktree) == own
+
+
+def test_a_folder_with_a_name_like_those_that_go_is_left(site: Site) -> None:
+    theirs = site.start("A").with_name(".old.going-away")
+    theirs.mkdir()
+    assert site.worktrees.sweep() == []
+    assert theirs.is_dir()
 
 
 def test_what_a_worker_rewrites_on_its_branch_does_not(site: Site) -> None:

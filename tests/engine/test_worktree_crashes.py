@@ -214,6 +214,20 @@ def test_a_worktree_that_two_repositories_want_stays_with_the_first(site: Site, 
     assert second.owner(path) is None
 
 
+def test_a_worktree_that_is_moved_aside_leaves_all_commits_that_no_branch_has(site: Site) -> None:
+    worktree = site.start("A")
+    commits = []
+    for words in (("--detach",), ("--detach", "main"), ("feature/A",)):
+        git(worktree, "switch", "-q", *words)
+        git(worktree, "commit", "-q", "--allow-empty", "-m", f"on {words}")
+        commits.append(git(worktree, "rev-parse", "HEAD"))
+    git(site.repo, "update-ref", "-d", "refs/heads/feature/A")
+    said = mend(site.git, site.worktrees, "A", "run-1")
+    assert said is not None
+    assert set(site.git.refs("refs/prd/salvage/").values()) == set(commits)
+    assert site.git.head_commit("refs/prd/salvage/A/run-1-head") == commits[-1]
+
+
 # -- taking down -------------------------------------------------------------------------------------
 
 
@@ -229,6 +243,7 @@ def test_removing_keeps_every_commit_and_every_change(site: Site) -> None:
     closed.mkdir()
     (closed / "x.log").write_text("ignored\n")
     closed.chmod(0o500)
+    worktree.chmod(0o500)
     tip = site.git.branch_commit("feature/A")
     kept = site.worktrees.remove("A", "run-1")
     assert kept

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from coordinator.model import Run
 from coordinator.worker_env import PORT_BASE, NoWorker, Place, find_program, worker_port
+from tests.support.repos import make_repo
 
 RUN = Run("p", "r1", 1, "/w/p", "feature/p", "feature/p", "main", "0" * 40, "/runs", "/log")
 PLACE = Place(RUN, slot=2, port=21020)
@@ -32,6 +35,17 @@ def test_the_environment_is_the_persons_less_what_misleads_git() -> None:
     assert env["API_KEY"] == "k"
     assert (env["PAGER"], env["GIT_TERMINAL_PROMPT"], env["GIT_EDITOR"]) == ("cat", "0", "true")
     assert (env["PRD_ID"], env["PRD_RUN_ID"], env["PRD_SLOT"], env["PORT"]) == ("p", "r1", "2", "21020")
+
+
+def test_git_does_not_climb_from_a_worktree_without_its_link_to_the_checkout(tmp_path: Path) -> None:
+    worktree = make_repo(tmp_path / "repo") / "worktrees" / "p"
+    (worktree / "deep").mkdir(parents=True)
+    place = Place(Run(**{**RUN.__dict__, "worktree": str(worktree)}), 2, 21020)
+    env = place.env({**os.environ, "GIT_CEILING_DIRECTORIES": "/theirs"}, (), {})
+    assert env["GIT_CEILING_DIRECTORIES"].endswith(":/theirs")
+    for where in (worktree, worktree / "deep"):
+        words = ["git", "rev-parse", "--git-dir"]
+        assert subprocess.run(words, cwd=where, env=env, check=False, capture_output=True).returncode == 128
 
 
 def test_slots_have_ports_of_their_own() -> None:
