@@ -18,8 +18,10 @@ from coordinator.files import left_over_tmp
 from coordinator.kept_refs import old_refs
 from coordinator.left_overs import places_written
 from coordinator.model import ACTIVE, COMPLETED, PrdState, Run
+from coordinator.moved import BASE_REASON
 from coordinator.removal import erase, left_overs
 from coordinator.runs import recorded_prds, runs_of
+from coordinator.state import BASE_CHECK
 from coordinator.takedown import Tools, why_not
 from coordinator.tidying import merged_branches, superfluous, take_down_if_newest
 from coordinator.worktrees import Entry
@@ -100,13 +102,13 @@ class Plan:
         reasons = {Path(run.worktree): why for run, why in due}
         for entry in self._entries:
             if entry.run_id is None:
-                if entry.path.is_relative_to(root):
+                if not (entry.lock_reason or "").startswith(BASE_REASON) and entry.path.is_relative_to(root):
                     self.left.append(f"worktree {self._short(entry.path)}: it is not prd-tui's")
                 continue
             found = self._worktree(entry, entry.run_id, reasons.get(entry.path, ""))
             if found is not None:
                 yield entry.path, found
-        known = {entry.path for entry in self._entries}
+        known = {entry.path for entry in self._entries} | {root / BASE_CHECK}
         for place in sorted(root.iterdir()) if root.is_dir() else ():
             if place not in known and not place.name.startswith("."):
                 self.left.append(f"{self._short(place)}: it is no worktree of prd-tui's")

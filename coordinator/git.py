@@ -14,7 +14,7 @@ from pathlib import Path
 from coordinator.errors import GitError, PrdTuiError, git_error
 from coordinator.git_process import Completed, as_person, environment, said, spawn
 from coordinator.paths import Paths
-from coordinator.worktree_entries import mend_entries
+from coordinator.worktree_entries import mend_entries, pointer
 
 #: The oldest git whose `merge-tree --write-tree` and `worktree list -z` this program relies on.
 OLDEST = (2, 38)
@@ -148,13 +148,13 @@ class Git:
         """
         link = worktree / ".git"
         try:
-            own = worktree / _pointer(link).removeprefix("gitdir: ")
-            back = own / _pointer(own / "gitdir")
-            common = (own / _pointer(own / "commondir")).resolve()
+            own = worktree / pointer(link).removeprefix("gitdir: ")
+            back = own / pointer(own / "gitdir")
+            common = (own / pointer(own / "commondir")).resolve()
             proved = (
                 common == self.paths.common and back.resolve() == link.resolve() and (own / "HEAD").is_file()
             )
-        except (OSError, ValueError):
+        except (OSError, RuntimeError):  # a link that leads to itself is the latter
             proved = False
         if not proved:
             raise GitError(
@@ -260,14 +260,6 @@ def version() -> tuple[int, int]:
     if match is None:
         raise PrdTuiError(f"git does not tell its version ({said!r}): check which git comes first on PATH")
     return int(match[1]), int(match[2])
-
-
-def _pointer(path: Path) -> str:
-    """The path in a file of one line. Raises ValueError for what is no plain file: a worker may plant anything."""
-    if path.is_symlink() or not path.is_file():
-        raise ValueError(f"{path} is no plain file")
-    with path.open("rb") as file:
-        return os.fsdecode(file.read(8192)).rstrip("\n")
 
 
 def discover(start: Path) -> Paths:

@@ -11,6 +11,7 @@ from pathlib import Path
 from coordinator.files import write_atomic
 from coordinator.git import Git
 from coordinator.paths import Paths
+from coordinator.worktree_entries import pointer
 from coordinator.worktrees import REASON, Worktrees
 
 #: How the lock of the worktree begins in which gates are tried on the base.
@@ -38,7 +39,7 @@ def reconnect(git: Git, worktrees: Worktrees) -> list[str]:
             or not (own / "gitdir").is_file()
         ):
             continue
-        recorded = own / _line(own / "gitdir")
+        recorded = own / pointer(own / "gitdir")
         if _target(recorded) == own:
             continue
         link = worktrees.path_for(recorded.parent.name) / ".git"
@@ -65,7 +66,7 @@ def belongs_elsewhere(worktree: Path, common: Path) -> bool:
     if own is None or common in own.parents:
         return False
     try:
-        return own / _line(own / "gitdir") == worktree / ".git"
+        return own / pointer(own / "gitdir") == worktree / ".git"
     except OSError:
         return False
 
@@ -73,10 +74,6 @@ def belongs_elsewhere(worktree: Path, common: Path) -> bool:
 def _target(link: Path) -> Path | None:
     """The git directory that a worktree's `.git` file names; None where there is no such file."""
     try:
-        return (link.parent / _line(link).removeprefix("gitdir: ")).resolve()
-    except OSError:
+        return (link.parent / pointer(link).removeprefix("gitdir: ")).resolve()
+    except (OSError, RuntimeError):  # a link that leads to itself is the latter
         return None
-
-
-def _line(path: Path) -> str:
-    return path.read_text(errors="surrogateescape").rstrip("\n")

@@ -15,6 +15,7 @@ from coordinator.git import Git
 from coordinator.proctable import read_process
 from coordinator.salvage import Salvage, set_aside
 from coordinator.snapshot import take
+from coordinator.worktree_entries import pointer
 
 if TYPE_CHECKING:
     from coordinator.worktrees import Entry
@@ -43,6 +44,11 @@ def why_it_stays(git: Git, entry: Entry, kept: Collection[str] = ()) -> str:
         return f"{inner} is a worktree in {path}: `git worktree move` it elsewhere first"
     if nested := _nested(git, path):
         return f"{path} holds a repository of its own ({nested}): move that elsewhere first"
+    if (modules := git.own_directory(path) / "modules").is_dir() and any(modules.iterdir()):
+        return (
+            f"{path} has submodules, whose commits no branch here holds: push them, run "
+            f"`git submodule deinit -f --all` there and delete {modules}"
+        )
     if somebody := next(_at_work_in(path), ""):
         return f"{somebody} is at work in {path}: let it end, or leave that folder"
     return ""
@@ -71,10 +77,10 @@ def loose_commits(git: Git, entry: Entry, kept: Collection[str] = ()) -> list[st
 
 def directory_of(git: Git, path: Path) -> Path | None:
     """Where git keeps what belongs to the worktree at `path`, looked up from the repository's side."""
-    for pointer in git.paths.common.glob("worktrees/*/gitdir"):
+    for entry in git.paths.common.glob("worktrees/*"):
         with contextlib.suppress(OSError):
-            if _link_named_by(pointer) == path / ".git":
-                return pointer.parent
+            if _link_of(entry) == path / ".git":
+                return entry
     return None
 
 
@@ -140,17 +146,16 @@ def _committed_there(own: Path) -> set[str]:
     return made - amended
 
 
-def _link_named_by(pointer: Path) -> Path:
-    """The `.git` file of a worktree that an entry's `gitdir` names, be it from the entry. Raises OSError."""
-    link = pointer.read_text(errors="surrogateescape").rstrip("\n")
-    return Path(os.path.normpath(pointer.parent / link))
+def _link_of(entry: Path) -> Path:
+    """The `.git` file of a worktree that its entry names, be it as seen from there. Raises OSError."""
+    return Path(os.path.normpath(entry / pointer(entry / "gitdir")))
 
 
 def _worktree_inside(git: Git, path: Path) -> Path | None:
     """Another worktree that lies in it, be it in a folder that git ignores: somebody's, with work of its own."""
-    for pointer in git.paths.common.glob("worktrees/*/gitdir"):
+    for entry in git.paths.common.glob("worktrees/*"):
         with contextlib.suppress(OSError):
-            inner = _link_named_by(pointer).parent
+            inner = _link_of(entry).parent
             if path in inner.parents and inner.exists():
                 return inner
     return None
@@ -162,8 +167,7 @@ def _nested(git: Git, path: Path) -> str:
         nested = take(git, path, scratch).nested
     if nested:
         return nested[0]
-    modules = git.own_directory(path) / "modules"
-    return "a submodule" if modules.is_dir() and any(modules.iterdir()) else ""
+    return ""
 
 
 def _at_work_in(path: Path) -> Iterator[str]:

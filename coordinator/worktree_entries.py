@@ -1,13 +1,25 @@
-"""Entries in git's list of worktrees that were cut off while `git worktree add` made them."""
+"""Entries in git's list of worktrees: the files that link them, and those that a `git worktree add` left half-made."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from coordinator.files import write_atomic
 
 #: What git writes there: from `<common dir>/worktrees/<name>` to the common dir.
 _COMMON_DIR = b"../..\n"
+
+
+def pointer(path: Path) -> str:
+    """The path in a file of one line. Raises OSError, also for what is no plain file: a worker may plant anything."""
+    if path.is_symlink() or not path.is_file():
+        raise OSError(f"{path} is no plain file")
+    with path.open("rb") as file:
+        found = os.fsdecode(file.read(8192)).rstrip("\n")
+    if "\0" in found:
+        raise OSError(f"{path} names no path")
+    return found
 
 
 def is_placed(entry: Path) -> bool:

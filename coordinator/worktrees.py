@@ -17,7 +17,7 @@ from coordinator.paths import Paths
 from coordinator.removal import erase
 from coordinator.salvage import Salvage
 from coordinator.turns import Turns
-from coordinator.worktree_entries import is_placed
+from coordinator.worktree_entries import is_placed, pointer
 
 #: How the lock of a worktree of ours begins; the run that made it follows.
 REASON = "prd:"
@@ -253,11 +253,10 @@ class Worktrees:
     def _made(self, path: Path) -> _Made | None:
         """What git recorded of a worktree of ours at `path`, read from its files: no git is started."""
         try:
-            pointer = (path / ".git").read_text(errors="surrogateescape")
-            directory = (path / pointer.removeprefix("gitdir: ").rstrip("\n")).resolve()
-            back = (directory / "gitdir").read_text(errors="surrogateescape").rstrip("\n")
-            reason = (directory / "locked").read_text(errors="replace").strip()
-        except OSError:
+            directory = (path / pointer(path / ".git").removeprefix("gitdir: ")).resolve()
+            back = pointer(directory / "gitdir")
+            reason = pointer(directory / "locked").strip()
+        except (OSError, RuntimeError):  # a link that leads to itself is the latter
             return None
         ours = directory.parent == self._paths.common / "worktrees" and reason.startswith(REASON)
         if not ours or (directory / back).resolve() != path.resolve() / ".git":

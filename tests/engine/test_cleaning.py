@@ -15,7 +15,9 @@ from coordinator.config import Settings
 from coordinator.effects import Standing
 from coordinator.engine_log import EngineLog
 from coordinator.model import Prd, PrdState, Run, Story
+from coordinator.moved import BASE_REASON
 from coordinator.runs import Intent, write_intent
+from coordinator.state import BASE_CHECK
 from coordinator.takedown import tools_alone
 from tests.support.repos import git
 from tests.support.sites import FILES, Site
@@ -104,6 +106,15 @@ def test_the_pin_of_an_old_stash_is_not_as_old_as_the_stash(site: Site) -> None:
     assert goes(plan(site)) == []
     os.utime(site.repo / ".git" / "packed-refs", (OLD, OLD))
     assert goes(plan(site)) == [f"ref refs/prd/stash/{commit}"]
+
+
+def test_a_check_of_the_base_that_is_under_way_is_no_stranger(site: Site) -> None:
+    place = site.worktrees.path_for(BASE_CHECK)
+    words = ("worktree", "add", "-q", "--detach", "--lock", "--reason", f"{BASE_REASON} gates on the base")
+    site.git.run(*words, str(place))
+    assert plan(site).left == []
+    git(site.repo, "worktree", "add", "-q", "--detach", str(place.with_name("theirs")))
+    assert plan(site).left == ["worktree .claude-loop/worktrees/theirs: it is not prd-tui's"]
 
 
 def test_half_made_worktrees_go_and_those_of_unknown_prds_are_named(site: Site) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import threading
 from pathlib import Path
 
 from coordinator.log_caps import cap_logs, older_part
@@ -104,3 +106,15 @@ def test_a_writer_that_does_not_append_costs_no_more_than_it_writes(tmp_path: Pa
     assert cap_logs([log], 50_000)
     assert older_part(log).read_bytes().count(b"line 2\n") == 20_000
     assert older_part(log).stat().st_size < 150_000
+
+
+def test_a_log_that_is_shortened_meanwhile_ends_the_copying(tmp_path: Path) -> None:
+    log = tmp_path / "p_worker.log"
+    log.write_bytes(b"x" * 60_000_000)
+    capping = threading.Thread(target=cap_logs, args=([log], 1000), daemon=True)
+    capping.start()
+    while capping.is_alive() and not (tmp_path / ".p_worker.log.1.tmp").exists():
+        pass  # the copying takes but moments
+    os.truncate(log, 10)
+    capping.join(30)
+    assert not capping.is_alive()

@@ -17,7 +17,7 @@ from coordinator.git import Git, discover
 from coordinator.removal import directory_of, loose_commits, why_it_stays
 from coordinator.worktrees import Worktrees
 from tests.support.cli import ROOT
-from tests.support.repos import git
+from tests.support.repos import git, make_repo
 from tests.support.sites import FILES, Site, contents
 
 
@@ -87,6 +87,22 @@ def test_changes_that_git_was_told_not_to_look_for_are_set_aside(site: Site) -> 
         "M",
         "deep/er/b.txt",
     ]
+
+
+def test_submodules_keep_it_until_a_person_has_done_what_is_advised(site: Site, tmp_path: Path) -> None:
+    allow = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+    git(site.repo, *allow, "add", str(make_repo(tmp_path / "lib")), "lib")
+    git(site.repo, "commit", "-q", "-m", "lib")
+    site.base = git(site.repo, "rev-parse", "HEAD")
+    worktree = site.start("A")
+    git(worktree, *allow, "update", "--init")
+    with pytest.raises(GitError, match="has submodules") as refused:
+        site.worktrees.remove("A", "run-1")
+    said = str(refused.value)
+    git(worktree, *said.split("`")[1].split()[1:])
+    shutil.rmtree(said.rpartition("delete ")[2])
+    assert site.worktrees.remove("A", "run-1") is None
+    assert not worktree.exists()
 
 
 def test_an_entry_that_names_its_worktree_from_where_it_lies_is_found(site: Site) -> None:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -212,6 +213,23 @@ def test_a_worktree_that_two_repositories_want_stays_with_the_first(site: Site, 
     assert path.is_dir()
     assert first.owner(path) == "run-1"
     assert second.owner(path) is None
+
+
+def test_a_git_file_that_is_none_holds_nobody_up(site: Site) -> None:
+    worktree = site.start("A")
+    (worktree / "loop").symlink_to("loop")
+    seen = []
+
+    def look() -> None:
+        seen.append((reconnect(site.git, site.worktrees), site.worktrees.is_filled("A")))
+
+    for content in (b"gitdir: \0\n", b"gitdir: loop\n", None):
+        (worktree / ".git").unlink()
+        os.mkfifo(worktree / ".git") if content is None else (worktree / ".git").write_bytes(content)
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        looking.join(30)
+    assert seen == [([], False)] * 3
 
 
 def test_a_worktree_that_is_moved_aside_leaves_all_commits_that_no_branch_has(site: Site) -> None:
