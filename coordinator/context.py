@@ -33,6 +33,7 @@ class Context:
     log: EngineLog
     settings: Callable[[], Settings]
     post: Callable[[Event], None]  # into the reducer's inbox
+    closing: Callable[[], bool]  # the engine ends: what fails from now on may fail because of that
     stop_wanted: Callable[[str], bool]  # a stop came for this PRD while it starts
     at_work: Callable[[], list[str]]  # the PRDs that have a run which is not over
     look_at_stories: Callable[[Run], None]  # what the run's worktree says now is told

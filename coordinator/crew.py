@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class Desk:
 class Crew:
     def __init__(self, desk: Desk) -> None:
         paths, clock, git, settings = desk.paths, desk.clock, desk.git, desk.settings
+        self._closing = threading.Event()
         redactor = Redactor(more=settings().worktree.env)
         self.log = EngineLog(paths.engine_log, redactor=redactor, tell=desk.tell)
         self.registry = Registry(paths, clock, warn=self.log.warn, redactor=redactor)
@@ -77,6 +79,7 @@ class Crew:
             log=self.log,
             settings=settings,
             post=desk.post,
+            closing=self._closing.is_set,
             stop_wanted=desk.stop_wanted,
             at_work=lambda: at_work(desk.records()),
             look_at_stories=self.progress.look,
@@ -103,6 +106,7 @@ class Crew:
 
     def stop(self) -> None:
         """Everybody ends within moments; runs go on."""
+        self._closing.set()
         self.performer.stop()
         self.intake.stop()
         self.progress.stop()

@@ -44,6 +44,8 @@ from coordinator.surroundings import Surroundings
 
 #: Seconds that verified work may still take to be filed once the engine was asked to end.
 FILING_GRACE = 10.0
+#: Seconds that effects under way are given to end by themselves before the repository is left to the next one.
+LAST_EFFECTS = 0.4
 #: Seconds to wait for a command that holds the repository: a stop takes its grace, and the machine's time.
 COMMAND_PATIENCE = 120.0
 
@@ -301,7 +303,9 @@ class Engine:
         self._housekeeper.stop()
         self._crew.stop()
         self._crew.log.write(f"coordinator {os.getpid()} ended")
-        self._lock.release()
+        if self._crew.performer.at_rest(LAST_EFFECTS):
+            self._lock.release()
+        # Else the lock goes with this process, and with it what is still under way: until then nobody may go on.
         self._ended.set()
 
     # -- what the other threads ask -------------------------------------------------------------------

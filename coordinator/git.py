@@ -204,8 +204,12 @@ class Git:
         """A directory for temporary indexes, beside the objects; removed at the end."""
         home = self.paths.home / "tmp"
         home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=home, prefix=f"{os.getpid()}-") as name:
-            yield Path(name)
+        # Not a TemporaryDirectory: at the end of the process it would be removed under a thread that uses it.
+        place = Path(tempfile.mkdtemp(dir=home, prefix=f"{os.getpid()}-"))
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     def sweep_scratch(self) -> None:
         """Removes what `scratch` left behind in processes that died."""

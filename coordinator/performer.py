@@ -77,6 +77,13 @@ class Performer:
         with self._lock:
             return self._count
 
+    def at_rest(self, patience: float) -> bool:
+        """Waits up to `patience` seconds until no effect is in flight."""
+        deadline = time.monotonic() + patience
+        while self.in_flight and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return not self.in_flight
+
     def stop(self) -> None:
         """Nothing waits any longer for another try; what is under way is left to the next start.
 

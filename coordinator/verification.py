@@ -69,8 +69,8 @@ class Verifier:
                 context.post(GatesOutside(run.prd_id, run.run_id, str(why)))
                 return
             stored = verdict_entry(verdict)
-            if not verdict.ok and context.stop_wanted(run.prd_id):
-                # Its gates were ended on request: that says nothing about the work.
+            if not verdict.ok and (context.stop_wanted(run.prd_id) or context.closing()):
+                # Its gates were ended on request, or this process ends: that says nothing about the work.
                 context.post(RunVerified(run.prd_id, run.run_id, verdict))
                 return
             journal.write("verdict", context.clock.now(), **stored)

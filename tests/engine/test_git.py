@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from coordinator import git_process
 from coordinator.errors import GitError, PrdTuiError
 from coordinator.git import Git, discover, held
+from tests.support.cli import ROOT
 from tests.support.repos import git, git_env, make_repo
 from tests.support.untouched import fingerprint
 from tests.support.waiting import wait_until
@@ -319,3 +322,22 @@ def test_the_environment_is_built_and_not_inherited() -> None:
         "LC_ALL",
     }
     assert "GIT_CONFIG_GLOBAL" in git_env()
+
+
+def test_a_thread_keeps_its_scratch_directory_while_the_process_ends(tmp_path: Path) -> None:
+    paths = discover(make_repo(tmp_path / "repo"))
+    script = """
+import pathlib, sys, threading
+from coordinator.git import Git, discover
+def work():
+    with Git(discover(pathlib.Path(sys.argv[1]))).scratch():
+        begun.set()
+        threading.Event().wait()
+begun = threading.Event()
+threading.Thread(target=work, daemon=True).start()
+begun.wait()
+"""
+    subprocess.run([sys.executable, "-c", script, str(paths.root)], check=True, cwd=ROOT)
+    assert len(list((paths.home / "tmp").iterdir())) == 1, "a git of that thread may still use it"
+    Git(paths).sweep_scratch()
+    assert list((paths.home / "tmp").iterdir()) == []
