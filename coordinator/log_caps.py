@@ -17,6 +17,8 @@ from coordinator.state import Record
 
 #: Rounds in which what came during the copying is copied too, before a fast writer is cut off where it is.
 _ROUNDS = 5
+#: A log that has grown to so many times its limit before anybody looked keeps its end only.
+_RUNAWAY = 4
 _CHUNK = 64 * 1024 * 1024
 
 
@@ -29,7 +31,10 @@ def logs_of(record: Record) -> list[Path]:
 
 
 def cap_logs(logs: Iterable[Path], limit: float) -> list[str]:
-    """Sets aside every log above `limit` bytes; a sentence for each. Raises OSError where the disk refuses."""
+    """Sets aside every log above `limit` bytes, of one that ran away only so many; a sentence for each.
+
+    Raises OSError where the disk refuses.
+    """
     return [said for log in logs if (said := _cap(log, limit))]
 
 
@@ -44,25 +49,32 @@ def _cap(log: Path, limit: float) -> str:
         return ""  # there is none yet, or no more
     try:
         status = os.fstat(file)
-        if min(status.st_size, status.st_blocks * 512) <= limit:
+        written = min(status.st_size, status.st_blocks * 512)
+        if written <= limit:
             return ""
-        kept = _set_aside(file, older_part(log))
+        runaway = written > _RUNAWAY * limit
+        kept = _set_aside(file, older_part(log), status.st_size - int(limit) if runaway else 0)
         os.ftruncate(file, 0)
         os.write(file, f"=== what was written before is in {older_part(log).name} ===\n".encode())
     finally:
         os.close(file)
-    return f"{log.name} had grown to {kept / 1e6:.0f} MB: it was set aside as {older_part(log).name}"
+    grown, what = f"{log.name} had grown to {written / 1e6:.1f} MB", "it was"
+    if runaway:
+        what = f"its last {kept / 1e6:.1f} MB were"
+    return f"{grown}: {what} set aside as {older_part(log).name}"
 
 
-def _set_aside(file: int, target: Path) -> int:
-    """Copies the whole file, holes apart, to `target`, in whose place the part before it goes.
+def _set_aside(file: int, target: Path, begin: int) -> int:
+    """Copies the file from byte `begin` on, holes apart, to `target`, in whose place the part before it goes.
 
     Returns the bytes copied.
     """
     partial = target.with_name(f".{target.name}.tmp")
     copy = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        done = copied = 0
+        done, copied = begin, 0
+        if begin:
+            os.write(copy, f"=== {begin / 1e6:.1f} MB before this are gone: worker.max_log ===\n".encode())
         for _ in range(_ROUNDS):
             before, end = done, os.fstat(file).st_size
             while done < end:

@@ -36,11 +36,22 @@ def test_the_whole_content_is_set_aside_and_the_next_one_takes_its_place(tmp_pat
     log = tmp_path / "p_worker.log"
     for content in ("first\n" * 10, "second\n" * 10):
         log.write_text(content)
-        (said,) = cap_logs([log], 10)
+        (said,) = cap_logs([log], len(content) - 1)
         assert "p_worker.log.1" in said
         assert older_part(log).read_text() == content
         assert log.read_text() == "=== what was written before is in p_worker.log.1 ===\n"
     assert {path.name for path in tmp_path.iterdir()} == {"p_worker.log", "p_worker.log.1"}
+
+
+def test_of_a_log_that_ran_away_the_end_is_kept(tmp_path: Path) -> None:
+    log = tmp_path / "p_worker.log"
+    log.write_text("x" * 5000 + "the end\n")
+    (said,) = cap_logs([log], 1000)
+    assert "its last" in said
+    head, _, rest = older_part(log).read_text().partition("\n")
+    assert "before this are gone: worker.max_log" in head
+    assert len(rest) == 1000
+    assert rest.endswith("the end\n")
 
 
 def test_a_link_in_the_place_of_a_log_is_not_followed(tmp_path: Path) -> None:
@@ -58,7 +69,7 @@ def test_a_writer_goes_on_where_it_was(tmp_path: Path) -> None:
         writer = subprocess.Popen(["sh", "-c", COUNTER, "sh", str(stop)], stdout=end)
     try:
         wait_until(lambda: log.stat().st_size > 20_000)
-        assert cap_logs([log], 10_000)
+        assert cap_logs([log], log.stat().st_size - 1)
         wait_until(lambda: log.stat().st_size > 200)
     finally:
         stop.touch()
@@ -111,7 +122,7 @@ def test_a_writer_that_does_not_append_costs_no_more_than_it_writes(tmp_path: Pa
 def test_a_log_that_is_shortened_meanwhile_ends_the_copying(tmp_path: Path) -> None:
     log = tmp_path / "p_worker.log"
     log.write_bytes(b"x" * 60_000_000)
-    capping = threading.Thread(target=cap_logs, args=([log], 1000), daemon=True)
+    capping = threading.Thread(target=cap_logs, args=([log], 20_000_000), daemon=True)
     capping.start()
     while capping.is_alive() and not (tmp_path / ".p_worker.log.1.tmp").exists():
         pass  # the copying takes but moments
