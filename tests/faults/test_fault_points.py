@@ -182,6 +182,7 @@ SCENARIOS = (
 
 #: Points on the way out, where nothing of a PRD stays in the lists: tests of `drop` and `deinit` pass them.
 ON_THE_WAY_OUT = {*test_drop.POINTS, *test_taking_down.POINTS} - {"stop-wanted"}
+BEFORE_THE_WORKER = POINTS[: POINTS.index("keeper-spawned")]
 PLAYS = [pytest.param(scenario, point, id=point) for scenario in SCENARIOS for point in scenario.points]
 
 
@@ -198,8 +199,9 @@ def test_killed_at_a_point_and_again_in_the_next_start(place: Path, scenario: Sc
     checkout = fingerprint(repo)
     assert scenario.reach(repo, point) == DEAD, f"{point} was not reached"
     records = final_records(repo)
-    again = scenario.reach(repo, point)
-    assert again in (DEAD, 0, 1), f"the next start ended with {again}"
+    if point not in BEFORE_THE_WORKER:  # where a new run begins, and passes the same points once more
+        again = scenario.reach(repo, point)
+        assert again in (DEAD, 0, 1), f"the next start ended with {again}"
     scenario.finish(repo)
     check_invariant(repo, ["p"], checkout=checkout, records=records)
     assert runs_started(repo, "p") == 1

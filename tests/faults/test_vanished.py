@@ -47,8 +47,15 @@ BREAKS = {
 }
 
 
-@pytest.mark.parametrize("what", BREAKS)
-@pytest.mark.parametrize("fresh", [False, True], ids=["retry", "fresh"])
+#: A fresh start makes all anew: of these it has to get rid first.
+IN_THE_WAY_OF_A_FRESH_START = ("git file", "branch", "detached", "own repository")
+TRIES = [
+    *(pytest.param(what, False, id=f"retry-{what}") for what in BREAKS),
+    *(pytest.param(what, True, id=f"fresh-{what}") for what in IN_THE_WAY_OF_A_FRESH_START),
+]
+
+
+@pytest.mark.parametrize(("what", "fresh"), TRIES)
 def test_a_worker_that_broke_its_surroundings_can_be_tried_again(
     tmp_path: Path, what: str, fresh: bool
 ) -> None:
