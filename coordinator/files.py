@@ -8,6 +8,7 @@ import json
 import os
 import re
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,7 @@ def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:
     try:
         fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            size = os.fstat(fd).st_size
-            if size and os.pread(fd, 1, size - 1) != b"\n":
+            if _is_cut_off(fd):
                 data = b"\n" + data  # half a line, from a power cut: it must not spoil this one
             written = os.write(fd, data)
             if written < len(data):
@@ -81,6 +81,19 @@ def append_line(path: Path, line: bytes, *, durable: bool = False) -> None:
             os.close(fd)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def _is_cut_off(fd: int) -> bool:
+    """Whether the file ends in the middle of a line that nobody goes on with.
+
+    A line of another writer that crosses a page is seen in parts for a moment.
+    """
+    for pause in (0.001, 0.01, 0.05, 0.0):
+        size = os.fstat(fd).st_size
+        if not size or os.pread(fd, 1, size - 1) == b"\n":
+            return False
+        time.sleep(pause)
+    return True
 
 
 def make_way(path: Path) -> None:

@@ -154,6 +154,7 @@ def test_deinit_leaves_no_trace(tmp_path: Path) -> None:
     drop_prd(repo, "b", prd_json(gate_file=str(tmp_path / "go")))
     with running(repo) as process:
         wait_for_status(repo, "b", "running")
+        wait_until(lambda: "a" in completed(repo), 30, "a is filed")
         refused = prd_tui(repo, "deinit")
         assert refused.returncode == 3
         assert f"process {process.pid}" in refused.stderr
