@@ -7,6 +7,7 @@ from pathlib import Path
 
 from coordinator.files import sweep_tmp
 from coordinator.paths import Paths
+from coordinator.runs import COMMAND_FOLDERS
 
 
 def sweep_left_overs(paths: Paths, worktrees: Path) -> int:
@@ -19,12 +20,13 @@ def sweep_left_overs(paths: Paths, worktrees: Path) -> int:
 
 def places_written(paths: Paths, worktrees: Path) -> Iterator[Path]:
     """Every folder in which a run writes files by way of a temporary one."""
-    for top, *patterns in (
-        (paths.runs, "*/*", "*/*/gates/*"),
-        (paths.coordinator, "commands"),
-        (paths.active, "*"),
-        (paths.completed, "*"),
-        (worktrees, "*/prds/active/*", "*/.claude-loop"),
+    jobs = [f"*/*/{folder}/*" for folder in COMMAND_FOLDERS]
+    for top, patterns in (
+        (paths.runs, ["*/*", *jobs]),
+        (paths.coordinator, ["commands"]),
+        (paths.active, ["*"]),
+        (paths.completed, ["*"]),
+        (worktrees, ["*/prds/active/*", "*/.claude-loop"]),
     ):
         real = top.resolve()
         for pattern in patterns:

@@ -120,12 +120,16 @@ def recorded_prds(paths: Paths) -> Iterator[str]:
         yield from sorted(entry.name for entry in paths.runs.iterdir() if entry.is_dir())
 
 
+#: Folders in a run directory that hold the job directories of commands: gates, set-up, tear-down.
+COMMAND_FOLDERS = ("gates", "setup", "teardown")
+
+
 def job_dirs(run: Run) -> list[Path]:
     """The run's own job directory, and those of its gates, set-up and tear-down commands."""
     return [Path(run.run_dir), *command_dirs(run)]
 
 
-def command_dirs(run: Run, folders: tuple[str, ...] = ("gates", "setup", "teardown")) -> list[Path]:
+def command_dirs(run: Run, folders: tuple[str, ...] = COMMAND_FOLDERS) -> list[Path]:
     """The job directories of commands that were run for the run, in the order of `folders`."""
     homes = (Path(run.run_dir) / folder for folder in folders)
     return [job_dir for home in homes if home.is_dir() for job_dir in sorted(home.iterdir())]

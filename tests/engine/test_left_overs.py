@@ -18,6 +18,8 @@ def test_only_what_the_dead_left_goes(tmp_path: Path) -> None:
     places = [
         paths.run_dir("a", "run-1"),
         paths.run_dir("a", "run-1") / "gates" / "001",
+        paths.run_dir("a", "run-1") / "setup" / "001",
+        paths.run_dir("a", "run-1") / "teardown" / "001",
         paths.active / "a",
         paths.completed / "b",
         worktrees / "a" / "prds" / "active" / "a",
