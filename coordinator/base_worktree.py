@@ -24,12 +24,11 @@ from coordinator.shell_jobs import ShellKind
 from coordinator.state import BASE_CHECK
 from coordinator.takedown import Tools
 from coordinator.worktree_entries import is_placed
-from coordinator.worktrees import Worktrees
+from coordinator.worktrees import BASE_REASON, FILL_TIMEOUT, Worktrees
 
 #: The reason in git's lock of the worktree: by it the worktree is known as ours.
-_REASON = "prd-tui: gates on the base"
+_REASON = f"{BASE_REASON} gates on the base"
 _ATTEMPTS = 4
-_FILL_TIMEOUT = 1800.0  # seconds, as for a run's worktree
 
 
 def folder(paths: Paths) -> Path:
@@ -122,7 +121,7 @@ def _add(git: Git, worktrees: Worktrees, path: Path, commit: str) -> None:
         time.sleep(0.05 * 2**attempt)
     else:
         raise GitError(f"the worktree {path} could not be made: {done.stderr.strip()}")
-    git.run("reset", "--hard", "-q", "--no-recurse-submodules", cwd=path, timeout=_FILL_TIMEOUT)
+    git.run("reset", "--hard", "-q", "--no-recurse-submodules", cwd=path, timeout=FILL_TIMEOUT)
 
 
 def _is_ours(worktrees: Worktrees, path: Path) -> bool:
@@ -134,14 +133,9 @@ def _remove(git: Git, worktrees: Worktrees, path: Path) -> None:
     """Removes it with all in it, if it is ours, and what a crash left of one that was being added."""
     with git.locked() as keep_open:
         if _is_ours(worktrees, path):
-            remove = ("worktree", "remove", "-f", "-f", "--", str(path))
-            if git.run(*remove, check=False, keep_open=keep_open).returncode != 0:
-                erase(path)
-                worktrees.forget(path)
+            worktrees.discard(path, keep_open)
         for reason in git.paths.common.glob("worktrees/*/locked"):
             if reason.read_text(errors="replace").strip() == _REASON and not is_placed(reason.parent):
                 shutil.rmtree(reason.parent)
         if path.is_dir() and [child.name for child in path.iterdir()] in ([], [".git"]):
             erase(path)
-    if _is_ours(worktrees, path):
-        raise GitError(f"{path} cannot be removed: see whose files are in it and remove them by hand")

@@ -18,13 +18,12 @@ from coordinator.files import left_over_tmp
 from coordinator.kept_refs import old_refs
 from coordinator.left_overs import places_written
 from coordinator.model import ACTIVE, COMPLETED, PrdState, Run
-from coordinator.moved import BASE_REASON
 from coordinator.removal import erase, left_overs
 from coordinator.runs import recorded_prds, runs_of
 from coordinator.state import BASE_CHECK
 from coordinator.takedown import Tools, why_not
 from coordinator.tidying import merged_branches, superfluous, take_down_if_newest
-from coordinator.worktrees import Entry
+from coordinator.worktrees import BASE_REASON, Entry
 
 _DAY = 86400.0
 _OVER = COMPLETED | {PrdState.DROPPED}
@@ -222,7 +221,7 @@ class Plan:
         files = [file for place in (*own, *places_written(paths, root)) for file in left_over_tmp(place)]
         folders = [
             *left_overs(root),
-            *(place for place in (paths.home / "tmp").glob("*-*") if _is_dead(place.name.partition("-")[0])),
+            *self._tools.git.left_over_scratch(),
             *(
                 place
                 for place in (paths.coordinator / "incoming").glob("*-*")

@@ -14,7 +14,7 @@ from pathlib import Path
 from coordinator.errors import GitError, PrdTuiError, git_error
 from coordinator.git_process import Completed, as_person, environment, said, spawn
 from coordinator.paths import Paths
-from coordinator.worktree_entries import mend_entries, pointer
+from coordinator.worktree_entries import entry_of, mend_entries, pointer
 
 #: The oldest git whose `merge-tree --write-tree` and `worktree list -z` this program relies on.
 OLDEST = (2, 38)
@@ -148,7 +148,7 @@ class Git:
         """
         link = worktree / ".git"
         try:
-            own = worktree / pointer(link).removeprefix("gitdir: ")
+            own = entry_of(worktree)
             back = own / pointer(own / "gitdir")
             common = (own / pointer(own / "commondir")).resolve()
             proved = (
@@ -213,9 +213,13 @@ class Git:
 
     def sweep_scratch(self) -> None:
         """Removes what `scratch` left behind in processes that died."""
-        for place in (self.paths.home / "tmp").glob("*-*"):
-            if not Path("/proc", place.name.partition("-")[0]).exists():
-                shutil.rmtree(place, ignore_errors=True)
+        for place in self.left_over_scratch():
+            shutil.rmtree(place, ignore_errors=True)
+
+    def left_over_scratch(self) -> list[Path]:
+        """Of processes that died, by the pid that each begins with."""
+        found = ((place, place.name.partition("-")[0]) for place in (self.paths.home / "tmp").glob("*-*"))
+        return [place for place, pid in found if pid.isdigit() and not Path("/proc", pid).exists()]
 
     @contextmanager
     def locked(self, timeout: float = 120.0) -> Iterator[tuple[int, ...]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from coordinator.errors import GitError
 from coordinator.model import Run
 from coordinator.paths import Paths
+from coordinator.worktree_entries import entry_of
 
 
 def clear_index_lock(own: Path, worktree: Path, patience: float = 10.0) -> None:
@@ -18,15 +19,11 @@ def clear_index_lock(own: Path, worktree: Path, patience: float = 10.0) -> None:
     `own` is the git directory of `worktree`. Raises GitError.
     """
     lock = own / "index.lock"
-    deadline = time.monotonic() + patience
-    while lock.exists():
-        holder = _user_of(lock, worktree)
-        if holder is None:
-            lock.unlink(missing_ok=True)
-            return
-        if time.monotonic() > deadline:
-            raise GitError(f"process {holder} holds the index of {worktree}: wait for its end, or end it")
-        time.sleep(0.02)
+    holder = _wait_for(lock, time.monotonic() + patience, worktree)
+    if holder:
+        raise GitError(f"process {holder} holds the index of {worktree}: wait for its end, or end it")
+    if holder == 0:
+        _remove(lock)
 
 
 def clear_run_locks(paths: Paths, run: Run, patience: float = 10.0) -> list[str]:
@@ -37,19 +34,10 @@ def clear_run_locks(paths: Paths, run: Run, patience: float = 10.0) -> list[str]
     """
     locks = [paths.common / f"refs/heads/{run.branch}.lock"]
     with contextlib.suppress(OSError):
-        link = Path(run.worktree, ".git").read_text(errors="surrogateescape")
-        locks.append(Path(run.worktree, link.removeprefix("gitdir: ").rstrip("\n"), "HEAD.lock"))
-    removed = []
+        locks.append(entry_of(Path(run.worktree)) / "HEAD.lock")
     deadline = time.monotonic() + patience
-    for lock in locks:
-        while lock.is_file():
-            if _user_of(lock, paths.root, paths.common, Path(run.worktree)) is None:
-                removed.append(_remove(lock))
-            elif time.monotonic() > deadline:
-                break
-            else:
-                time.sleep(0.02)
-    return removed
+    places = (paths.root, paths.common, Path(run.worktree))
+    return [_remove(lock) for lock in locks if lock.is_file() and _wait_for(lock, deadline, *places) == 0]
 
 
 def clear_own_locks(paths: Paths, worktrees: Path) -> list[str]:
@@ -60,6 +48,19 @@ def clear_own_locks(paths: Paths, worktrees: Path) -> list[str]:
     locks = [*(paths.common / "refs" / "prd").rglob("*.lock"), paths.common / "packed-refs.lock"]
     places = (paths.root, paths.common, worktrees)
     return [_remove(lock) for lock in locks if lock.is_file() and _user_of(lock, *places) is None]
+
+
+def _wait_for(lock: Path, deadline: float, *places: Path) -> int | None:
+    """Waits, up to the `deadline` (monotonic), until the lock is gone (None), or nobody can hold it (0).
+
+    Else the process that still may.
+    """
+    while lock.exists():
+        holder = _user_of(lock, *places) or 0
+        if not holder or time.monotonic() > deadline:
+            return holder
+        time.sleep(0.02)
+    return None
 
 
 def _remove(lock: Path) -> str:

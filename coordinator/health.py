@@ -22,7 +22,7 @@ from coordinator.jobs import inspect
 from coordinator.model import PrdState, Run
 from coordinator.proctable import Table, children_of, cpu_ticks, read_table, with_descendants
 from coordinator.state import Record
-from coordinator.worktree_entries import pointer
+from coordinator.worktree_entries import entry_of
 
 #: Seconds between two looks: a tenth of the limit, but no more often than 1 in 0.2 and no less than 1 in 10.
 SHORTEST, LONGEST = 0.2, 10.0
@@ -135,11 +135,11 @@ def _signs(run: Run) -> Iterator[tuple[int, int]]:
     for place in ("active", "completed"):
         yield _stamp(worktree / "prds" / place / run.prd_id / prd_file.NAME)
     try:
-        own = pointer(worktree / ".git").removeprefix("gitdir: ")
+        own = entry_of(worktree)
     except OSError:
         return
     for name in ("HEAD", "logs/HEAD"):
-        yield _stamp(worktree / own / name)
+        yield _stamp(own / name)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

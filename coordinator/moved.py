@@ -11,11 +11,8 @@ from pathlib import Path
 from coordinator.files import write_atomic
 from coordinator.git import Git
 from coordinator.paths import Paths
-from coordinator.worktree_entries import pointer
-from coordinator.worktrees import REASON, Worktrees
-
-#: How the lock of the worktree begins in which gates are tried on the base.
-BASE_REASON = "prd-tui:"
+from coordinator.worktree_entries import entry_of, pointer
+from coordinator.worktrees import BASE_REASON, REASON, Worktrees
 
 
 def gone(paths: Paths) -> str:
@@ -74,6 +71,6 @@ def belongs_elsewhere(worktree: Path, common: Path) -> bool:
 def _target(link: Path) -> Path | None:
     """The git directory that a worktree's `.git` file names; None where there is no such file."""
     try:
-        return (link.parent / pointer(link).removeprefix("gitdir: ")).resolve()
+        return entry_of(link.parent).resolve()
     except (OSError, RuntimeError):  # a link that leads to itself is the latter
         return None

@@ -191,6 +191,9 @@ def _at_work_in(path: Path) -> Iterator[str]:
 def require_gone(path: Path) -> None:
     """Raises GitError while anything is left there."""
     if os.path.lexists(path):
-        raise GitError(
-            f"{path} cannot be removed completely: see whose files are in it and remove them by hand"
-        )
+        raise left_behind(path)
+
+
+def left_behind(path: Path) -> GitError:
+    """What a person reads where something cannot be removed."""
+    return GitError(f"{path} cannot be removed completely: see whose files are in it and remove them by hand")

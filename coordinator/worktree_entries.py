@@ -22,6 +22,11 @@ def pointer(path: Path) -> str:
     return found
 
 
+def entry_of(worktree: Path) -> Path:
+    """Where git keeps what belongs to a worktree, by the worktree's own `.git`. Raises OSError, as `pointer`."""
+    return worktree / pointer(worktree / ".git").removeprefix("gitdir: ")
+
+
 def is_placed(entry: Path) -> bool:
     """Whether git knows where the worktree of an entry is; no command lists one of which it does not."""
     try:

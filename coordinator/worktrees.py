@@ -12,19 +12,22 @@ from pathlib import Path
 
 from coordinator import branches, faultpoints, removal
 from coordinator.errors import GitError, PrdTuiError, git_error
+from coordinator.files import write_atomic
 from coordinator.git import Git, held
 from coordinator.paths import Paths
 from coordinator.removal import erase
 from coordinator.salvage import Salvage
 from coordinator.turns import Turns
-from coordinator.worktree_entries import is_placed, pointer
+from coordinator.worktree_entries import entry_of, is_placed, pointer
 
 #: How the lock of a worktree of ours begins; the run that made it follows.
 REASON = "prd:"
+#: How that of the worktree begins in which gates are tried on the base.
+BASE_REASON = "prd-tui:"
 #: Agents run git too: `add` may lose a race against theirs. The waits add up to 1.6 s.
 _ATTEMPTS = 6
 #: Seconds one checkout may take: a large repository on a slow disk, or a partial clone that fetches.
-_FILL_TIMEOUT = 1800.0
+FILL_TIMEOUT = 1800.0
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ class Worktrees:
 
     def is_set_up(self, prd_id: str) -> bool:
         """Whether the set-up commands have succeeded in the worktree that is there."""
-        made = self._made(self.path_for(prd_id))
-        return made is not None and self._mark(prd_id, made.run_id).with_name("set-up").exists()
+        mark = self._set_up_mark(prd_id)
+        return mark is not None and mark.exists()
 
     # -- making ---------------------------------------------------------------------------------------
     def add(self, prd_id: str, run_id: str, branch: str) -> Path:
@@ -142,11 +145,11 @@ class Worktrees:
         mark = self._mark(worktree.name, made.run_id)
         if mark.exists():
             return None
-        with held(mark.with_name("fill.lock"), _FILL_TIMEOUT) as keep_open:
+        with held(mark.with_name("fill.lock"), FILL_TIMEOUT) as keep_open:
             # Whoever fills holds the lock we have: this file is from one that died.
             (made.directory / "index.lock").unlink(missing_ok=True)
             reset = ("reset", "--hard", "-q", "--no-recurse-submodules")
-            self._git.run(*reset, cwd=worktree, keep_open=keep_open, timeout=_FILL_TIMEOUT)
+            self._git.run(*reset, cwd=worktree, keep_open=keep_open, timeout=FILL_TIMEOUT)
             modified = self._check_filled(worktree)
         faultpoints.reach("worktree-filled")
         if not modified:
@@ -158,8 +161,6 @@ class Worktrees:
 
     def mark_filled(self, prd_id: str, run_id: str) -> None:
         """Records for good that the worktree made by `run_id` is complete: now a worker may start there."""
-        from coordinator.files import write_atomic
-
         mark = self._mark(prd_id, run_id)
         mark.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(mark, b"")
@@ -167,17 +168,13 @@ class Worktrees:
 
     def mark_set_up(self, prd_id: str) -> None:
         """Records that the set-up commands succeeded in the worktree that is there. Raises StateError."""
-        from coordinator.files import write_atomic
-
-        made = self._made(self.path_for(prd_id))
-        if made is not None:
-            write_atomic(self._mark(prd_id, made.run_id).with_name("set-up"), b"")
+        if (mark := self._set_up_mark(prd_id)) is not None:
+            write_atomic(mark, b"")
 
     def unmark_set_up(self, prd_id: str) -> None:
         """Before it is torn down: should the worktree stay after all, it is set up again."""
-        made = self._made(self.path_for(prd_id))
-        if made is not None:
-            self._mark(prd_id, made.run_id).with_name("set-up").unlink(missing_ok=True)
+        if (mark := self._set_up_mark(prd_id)) is not None:
+            mark.unlink(missing_ok=True)
 
     # -- taking down ----------------------------------------------------------------------------------
     def remove(
@@ -250,10 +247,15 @@ class Worktrees:
     def _mark(self, prd_id: str, run_id: str) -> Path:
         return self._paths.run_dir(prd_id, run_id) / "filled"
 
+    def _set_up_mark(self, prd_id: str) -> Path | None:
+        """Of the worktree that is there; None if none is."""
+        made = self._made(self.path_for(prd_id))
+        return None if made is None else self._mark(prd_id, made.run_id).with_name("set-up")
+
     def _made(self, path: Path) -> _Made | None:
         """What git recorded of a worktree of ours at `path`, read from its files: no git is started."""
         try:
-            directory = (path / pointer(path / ".git").removeprefix("gitdir: ")).resolve()
+            directory = entry_of(path).resolve()
             back = pointer(directory / "gitdir")
             reason = pointer(directory / "locked").strip()
         except (OSError, RuntimeError):  # a link that leads to itself is the latter
@@ -291,14 +293,14 @@ class Worktrees:
                     f"{path} still holds an earlier run: retry goes on there, `prd-tui clean` removes it"
                 )
             else:
-                self._discard(path)  # this run's own, cut off before anything was in it
+                self.discard(path)  # this run's own, cut off before anything was in it
         if path.exists() and any(path.iterdir()):
             raise PrdTuiError(f"{path} is in the way of a new worktree: move it elsewhere, then retry")
 
     def _undo_add(self, path: Path, run_id: str) -> None:
         """Removes what a failed `worktree add` made; before it there was nothing at `path`."""
         if self.owner(path) == run_id:
-            self._discard(path)
+            self.discard(path)
         elif path.is_dir() and [child.name for child in path.iterdir()] in ([], [".git"]):
             erase(path)
         self._remove_fragments({run_id})
@@ -307,7 +309,7 @@ class Worktrees:
         """Takes the entry of a worktree whose directory is gone out of git's list."""
         self._git.run("worktree", "remove", "-f", "-f", "--", str(path), check=False)
 
-    def _discard(self, path: Path, keep_open: tuple[int, ...] = ()) -> None:
+    def discard(self, path: Path, keep_open: tuple[int, ...] = ()) -> None:
         """Removes the worktree with all that is in it; the caller has the proof. Raises GitError."""
         remove = ("worktree", "remove", "-f", "-f", "--", str(path))
         if self._git.run(*remove, check=False, keep_open=keep_open).returncode != 0:
@@ -315,9 +317,7 @@ class Worktrees:
             erase(path)
             self.forget(path)
         if path.exists() or self.entry(path) is not None:
-            raise GitError(
-                f"{path} cannot be removed completely: see whose files are in it and remove them by hand"
-            )
+            raise removal.left_behind(path)
 
     def _check_filled(self, worktree: Path) -> list[str]:
         args = ("--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
@@ -339,7 +339,7 @@ class Worktrees:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(held(run_dir / "fill.lock", 10.0))
-                self._discard(entry.path, keep_open)
+                self.discard(entry.path, keep_open)
             except GitError as error:
                 return [str(error)]
         if entry.branch is not None:

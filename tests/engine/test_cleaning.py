@@ -15,10 +15,10 @@ from coordinator.config import Settings
 from coordinator.effects import Standing
 from coordinator.engine_log import EngineLog
 from coordinator.model import Prd, PrdState, Run, Story
-from coordinator.moved import BASE_REASON
 from coordinator.runs import Intent, write_intent
 from coordinator.state import BASE_CHECK
 from coordinator.takedown import tools_alone
+from coordinator.worktrees import BASE_REASON
 from tests.support.repos import git
 from tests.support.sites import FILES, Site
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
 
 from coordinator.git import discover
-from coordinator.git_locks import clear_own_locks
+from coordinator.git_locks import clear_own_locks, clear_run_locks
+from coordinator.model import Run
 from tests.support.cli import completed, make_project, prd_tui
 from tests.support.invariant import check_invariant
 from tests.support.repos import drop_prd, git_env, make_repo, prd_json
@@ -28,6 +30,19 @@ def test_a_lock_stays_while_any_git_is_at_work_here(tmp_path: Path) -> None:
         somebody.communicate()
     assert len(clear_own_locks(discover(repo), tmp_path / "worktrees")) == 2
     assert not any(lock.exists() for lock in locks)
+
+
+def test_a_worktree_whose_git_file_is_a_pipe_holds_nobody_up(tmp_path: Path) -> None:
+    paths = discover(make_repo(tmp_path / "repo"))
+    worktree = tmp_path / "worktrees" / "p"
+    worktree.mkdir(parents=True)
+    os.mkfifo(worktree / ".git")
+    lock = paths.common / "refs" / "heads" / "feature" / "p.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    run = Run("p", "p-1", 1, str(worktree), "feature/p", "", "main", "0" * 40, "/r", "/l")
+    assert len(clear_run_locks(paths, run)) == 1
+    assert not lock.exists()
 
 
 def test_runs_go_on_in_spite_of_locks_that_a_killed_git_left(tmp_path: Path) -> None:
