@@ -194,8 +194,7 @@ class BaseChecker:
         return result
 
     def _sentence(self, run: Run, result: ShellResult, mend: str) -> str:
-        last = result.output.strip().splitlines()[-1:]
-        said = f": {last[0][:_LAST_LINE]}" if last else ""
+        said = f": {result.last_line[:_LAST_LINE]}" if result.last_line else ""
         log = Path(run.log).relative_to(self._context.paths.root)
         return f"{result.sentence()} on the base {run.base_branch}{said}; {mend}, see {log}"
 

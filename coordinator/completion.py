@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from coordinator.errors import PrdTuiError
 from coordinator.events import RunCompleted, Verdict
 from coordinator.faultpoints import reach
 from coordinator.files import write_atomic
+from coordinator.folders import free_name
 from coordinator.jobs import inspect
 from coordinator.model import Run
 from coordinator.runs import Intent, Journal, read_intent, runs_of
@@ -159,11 +159,3 @@ def _with_results(intent: Intent, original: bytes) -> bytes:
         if story.id in present and prd_file.same_text(story, present[story.id])
     }
     return prd_file.write_back(original, results)
-
-
-def free_name(path: Path) -> Path:
-    """`path`, or the first name beside it with a number that is not taken. Raises PrdTuiError."""
-    candidates = [path, *(path.with_name(f"{path.name}-{number}") for number in range(1, 1000))]
-    with contextlib.suppress(StopIteration):
-        return next(candidate for candidate in candidates if not candidate.exists())
-    raise PrdTuiError(f"{path} and a thousand names beside it are taken: tidy {path.parent}.")

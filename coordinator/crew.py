@@ -27,6 +27,7 @@ from coordinator.progress import ProgressWatch
 from coordinator.recorder import Recorder
 from coordinator.redaction import Redactor
 from coordinator.registry import Registry
+from coordinator.room import RoomWatch
 from coordinator.sampler import Sampler
 from coordinator.shell_jobs import ShellJobs
 from coordinator.state import Record
@@ -66,12 +67,14 @@ class Crew:
         refresh, hang_after = _seconds(settings, "refresh"), _seconds(settings, "hang_after")
         self.progress = ProgressWatch(desk.records, desk.post, refresh, clock)
         self.health = HealthWatch(desk.records, desk.post, hang_after, clock, self.log)
+        worktrees = paths.root / settings().worktree.root
+        self.room = RoomWatch((worktrees, paths.root, paths.home), settings, desk.post)
         executor = LocalExecutor()
         self.context = Context(
             paths=paths,
             clock=clock,
             git=git,
-            worktrees=Worktrees(git, paths, paths.root / settings().worktree.root),
+            worktrees=Worktrees(git, paths, worktrees),
             executor=executor,
             exits=self.exits,
             shell=ShellJobs(executor, self.exits, git, clock, settings),

@@ -13,12 +13,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from coordinator import branches, mending, salvage
-from coordinator.completion import free_name
 from coordinator.effects import DropPrd
 from coordinator.errors import PrdTuiError
 from coordinator.events import DropRefused, PrdDropped
 from coordinator.faultpoints import reach
 from coordinator.files import sync_directory, write_atomic
+from coordinator.folders import free_name
 from coordinator.metrics import Metrics
 from coordinator.model import Run
 from coordinator.paths import Paths

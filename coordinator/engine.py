@@ -36,7 +36,6 @@ from coordinator.paths import Paths
 from coordinator.recorder import transitions_between
 from coordinator.recovery import COPIED, Found, recover
 from coordinator.reducer import reduce, start_due
-from coordinator.room import RoomWatch
 from coordinator.runs import recorded_prds
 from coordinator.settings_watch import SettingsWatch
 from coordinator.state import Base, EngineState, at_work
@@ -111,12 +110,6 @@ class Engine:
                 fault=self._fault,
             )
         )
-        places = (
-            self._paths.root / self._settings.current().worktree.root,
-            self._paths.root,
-            self._paths.home,
-        )
-        self._room = RoomWatch(places, self._settings.current, self._post)
         self._housekeeper = Housekeeper(self._chores(), self._crew.log)
         found = self._recover()
         for key in self._settings.without_effect:
@@ -124,7 +117,7 @@ class Engine:
         self._crew.recorder.start(EngineState())
         self._crew.recorder.record(self._state, ())
         self._surroundings.look()
-        self._room.look()  # before anything can start
+        self._crew.room.look()  # before anything can start
         self._publish()
         self._thread.start()
         for one in found:
@@ -336,7 +329,7 @@ class Engine:
         """Once a second."""
         return (
             self._look_at_settings,
-            self._room.look,
+            self._crew.room.look,
             self._take_commands,
             lambda: self._crew.dropbox.tidy(self._clock.now()),
             lambda: self._crew.sampler.look(self._snapshot),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
-from coordinator.errors import StateError
+from coordinator.errors import PrdTuiError, StateError
 
 
 def inside(path: str, root: Path) -> str:
@@ -30,3 +31,11 @@ def make_private(folder: Path) -> None:
         raise StateError(
             f"{folder} cannot be made ({error.strerror}): check permissions and free space."
         ) from error
+
+
+def free_name(path: Path) -> Path:
+    """`path`, or the first name beside it with a number that is not taken. Raises PrdTuiError."""
+    candidates = [path, *(path.with_name(f"{path.name}-{number}") for number in range(1, 1000))]
+    with contextlib.suppress(StopIteration):
+        return next(candidate for candidate in candidates if not candidate.exists())
+    raise PrdTuiError(f"{path} and a thousand names beside it are taken: tidy {path.parent}.")

@@ -173,9 +173,8 @@ class Launcher:
             bring_back(context.paths, run)
             context.worktrees.mark_filled(run.prd_id, run.run_id)
         else:
-            clear_index_lock(
-                context.git.own_directory(path), path
-            )  # of a git that was killed with its worker
+            # Of a git that was killed with its worker.
+            clear_index_lock(context.git.own_directory(path), path)
             self._check_branch(run, path)
         put_back_what_was_set_aside(context, run.prd_id)
         set_up(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from itertools import count
 from pathlib import Path
 
 from coordinator.errors import GitError
 from coordinator.files import write_atomic
+from coordinator.folders import free_name
 from coordinator.git import Git
 from coordinator.moved import belongs_elsewhere
 from coordinator.removal import directory_of, loose_commits
@@ -34,9 +34,7 @@ def mend(git: Git, worktrees: Worktrees, prd_id: str, run_id: str) -> str | None
                 return f"the .git file of {path} was gone and was written anew"
         kept = _keep_last_commit(git, own, prd_id, run_id) if own else ""
         _keep_others(git, worktrees.entry(path), f"refs/prd/salvage/{prd_id}/{run_id}-head")
-        # A name that no PRD can have.
-        names = (path.with_name(f"{path.name}~{run_id}{f'-{n}' if n else ''}") for n in count())
-        aside = next(name for name in names if not name.exists())
+        aside = free_name(path.with_name(f"{path.name}~{run_id}"))  # a name that no PRD can have
         path.rename(aside)
         worktrees.forget(path)
     return f"{path} was no sound worktree any more and was moved to {aside}{kept}"

@@ -53,10 +53,14 @@ class ShellResult:
     def ok(self) -> bool:
         return self.exit is not None and self.exit.code == 0 and not self.exit.timed_out
 
+    @property
+    def last_line(self) -> str:
+        """Of its output; empty where it printed nothing."""
+        return next(reversed(self.output.strip().splitlines()), "")
+
     def explanation(self) -> str:
         """Why it failed, with the last line of its output."""
-        last = self.output.strip().splitlines()[-1:]
-        return self.sentence() + (f": {last[0]}" if last else "")
+        return self.sentence() + (f": {self.last_line}" if self.last_line else "")
 
     def sentence(self) -> str:
         """Why it failed."""
